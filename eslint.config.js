@@ -1,0 +1,38 @@
+import tseslint from 'typescript-eslint'
+
+/** Imports point downwards only: commands → components → pipeline. A component never imports another component. */
+const components = ['sources', 'buffers', 'transforms', 'sinks', 'simulator', 'telemetry', 'config', 'commands', 'kafka']
+const forbid = (names) => ({
+  'no-restricted-imports': [
+    'error',
+    {
+      patterns: names.map((name) => ({
+        group: [`**/${name}/**`, `**/${name}`],
+        message: `imports point downwards only (ARCHITECTURE.md); this folder may not reach into ${name}/`,
+      })),
+    },
+  ],
+})
+
+export default tseslint.config(
+  { ignores: ['dist/', 'node_modules/', 'coverage/'] },
+  {
+    files: ['**/*.ts'],
+    extends: [...tseslint.configs.strictTypeChecked, ...tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': 'error',
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: true }],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+    },
+  },
+  { files: ['src/pipeline/**/*.ts'], rules: forbid(components) },
+  ...['sources', 'buffers', 'transforms', 'sinks', 'simulator'].map((name) => ({
+    files: [`src/${name}/**/*.ts`],
+    rules: forbid(components.filter((other) => other !== name && !(other === 'kafka' && (name === 'buffers' || name === 'sinks')))),
+  })),
+)

@@ -1,0 +1,88 @@
+import type { Readable } from 'node:stream'
+import { RetryableError } from './errors.ts'
+import type { QuotaLog } from './source.ts'
+import type { DeadLetter, Gap, Hole, ServiceState, Unit } from './unit.ts'
+
+/** How far an output is. Opaque: only the buffer that made it understands it. */
+export type Cursor = string
+
+export interface ReadRange {
+  readonly from: Cursor
+  /** A retry has the `to` of its first attempt, or it would overlap the shipment behind it. */
+  readonly to?: Cursor
+  readonly maxEvents: number
+  readonly maxBytes: number
+  readonly signal: AbortSignal
+}
+
+/** Object-mode Readable of `Batch`. It ends at a limit, or when nothing more is there now; it never waits to fill. */
+export interface BatchStream extends Readable {
+  /** Behind the last batch read; valid once the stream has ended. */
+  readonly cursor: Cursor
+  /** Events read so far. */
+  readonly eventsRead: number
+}
+
+/** The buffer holds `max_size_in_mb` of undelivered events, or the disk is full: fetching waits until there is room again. */
+export class BufferFullError extends RetryableError {
+  override readonly name = 'BufferFullError'
+}
+
+export interface OutputStart {
+  readonly name: string
+  /** For an output that is added later; the outputs of a first start all begin with the first event. */
+  readonly startFrom: 'now' | 'oldest'
+}
+
+/**
+ * The durable middle. A buffer owes:
+ * - `append` makes a unit's events and its position durable together or not at all. It takes the unit's bytes (they are detached).
+ *   After any error the outcome is unknown: the caller loads the service again and goes on from what that says.
+ * - `read` gives the events in the order of their appending to every output at its own pace, and again after a failure.
+ * - `commit` moves an output's cursor and stores its dead letters in one transaction.
+ * - events that an open output has not committed stay; committed ones stay for the retention and then go in small steps.
+ */
+export interface EventBuffer extends QuotaLog {
+  /** Null: this service has never run here. */
+  loadService(inputId: string, service: string): Promise<ServiceState | null>
+  /** Begins a service anew at `settled`: its fingerprints and holes are forgotten, gaps and events stay. */
+  startService(inputId: string, service: string, settled: number, startTime: number | null): Promise<void>
+  /** Throws BufferFullError while an append would not fit. */
+  assertRoom(): Promise<void>
+  append(unit: Unit): Promise<void>
+  /** Announces the outputs that are on now; only they hold events back. Gives their cursors, and how many events each has missed because the buffer no longer had them. */
+  openOutputs(outputs: readonly OutputStart[]): Promise<ReadonlyMap<string, { readonly cursor: Cursor; readonly missedEvents: number }>>
+  read(output: string, range: ReadRange): BatchStream
+  /** Resolves as soon as an event lies beyond the cursor. */
+  waitBeyond(output: string, cursor: Cursor, signal: AbortSignal): Promise<void>
+  commit(output: string, cursor: Cursor, deadLetters: readonly DeadLetter[]): Promise<void>
+  snapshot(): Promise<BufferSnapshot>
+  close(): Promise<void>
+}
+
+/** What `status` and `/readyz` show. */
+export interface BufferSnapshot {
+  readonly services: readonly {
+    readonly inputId: string
+    readonly service: string
+    readonly settled: number
+    readonly readAt: number
+    readonly holes: readonly Hole[]
+    readonly gaps: readonly Gap[]
+  }[]
+  readonly outputs: readonly {
+    readonly name: string
+    /** False: the output is not open in the collector that used this buffer last. */
+    readonly open: boolean
+    /** Events not yet delivered; an upper bound where the output takes a subset. */
+    readonly backlogEvents: number
+    /** Wall clock of the last committed shipment, epoch milliseconds; 0: none yet. */
+    readonly provenAt: number
+    readonly deadLetters: number
+  }[]
+  /** Events that the source itself refused. */
+  readonly sourceDeadLetters: number
+  readonly pools: readonly { readonly pool: string; readonly minutes: readonly (readonly [minute: number, requests: number])[] }[]
+  readonly sizeInBytes: number
+  readonly maxSizeInBytes: number
+}

@@ -1,0 +1,48 @@
+/** One thing that is wrong in the configuration. `value` is never a secret. */
+export interface Problem {
+  /** Where in the YAML, for instance `inputs.proofpoint_tap.services.clicksBlocked.request_period_in_seconds`. */
+  readonly path: string
+  /** What is wrong and what is expected, as a sentence without its full stop. */
+  readonly message: string
+  /** What was seen there, shortened; left out where it may be a secret or is missing. */
+  readonly value?: string
+}
+
+/** The user's configuration or command line cannot work: exit 2, all problems at once. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError'
+  readonly problems: readonly Problem[]
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(describeProblem).join('\n'))
+    this.problems = problems
+  }
+}
+
+export function describeProblem({ path, message, value }: Problem): string {
+  return value === undefined ? `${path}: ${message}` : `${path}: ${message}, but found ${value}`
+}
+
+/** Something that may go well later: whoever owns the loop waits and tries again, for ever, and says what it waits for. */
+export class RetryableError extends Error {
+  override readonly name: string = 'RetryableError'
+  /** The shortest sensible wait, where the other side named one (Retry-After). */
+  readonly retryAfterMs?: number
+  constructor(message: string, options: ErrorOptions & { retryAfterMs?: number } = {}) {
+    super(message, options)
+    if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs
+  }
+}
+
+/** A start-up condition that only a person can change (state folder in use, damaged buffer): one clear line, exit 1, no stack. */
+export class FatalError extends Error {
+  override readonly name = 'FatalError'
+}
+
+/** The message with those of its causes: `sending shipment: connection reset`. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const own = error.message || ('code' in error ? String(error.code) : error.name)
+  if (error.cause === undefined || error.cause === null) return own
+  const cause = describeError(error.cause)
+  return own.includes(cause) ? own : `${own}: ${cause}`
+}

@@ -1,0 +1,35 @@
+import type { Readable } from 'node:stream'
+import type { ServiceState } from './unit.ts'
+
+/**
+ * Reads one remote API. A source owes:
+ * - `units` is an object-mode Readable of `Unit`, in order, that continues from exactly the given state; a unit never holds bytes
+ *   that were not read whole. Back-pressure reaches the socket: nothing is read ahead beyond one unit.
+ * - it never ends by itself, but with `once`: then it ends when all that is due now has been read.
+ * - it waits out what may go well later (see Conditions) and fails only with what it cannot mend: with `once` also when login is refused.
+ * - after an error or an abort it may be asked for units again, from the state that the buffer then holds.
+ */
+export interface Source {
+  readonly inputId: string
+  readonly services: readonly SourceService[]
+  units(service: string, state: ServiceState, options: { readonly signal: AbortSignal; readonly once: boolean }): Readable
+  /** The API's clock as far as it is known, epoch milliseconds; never ahead of it. */
+  serverTime(): number
+  /** Proves that the API can be reached and accepts us. Costs one counted request for each pool in use. */
+  check(signal: AbortSignal): Promise<void>
+  close(): Promise<void>
+}
+
+export interface SourceService {
+  readonly name: string
+  /** Where the user wants it to begin, epoch milliseconds; null: now. */
+  readonly startTime: number | null
+}
+
+/** Durable log of the requests sent, by minute; the buffer keeps it. A request may only be sent after `count` has resolved. */
+export interface QuotaLog {
+  /** Requests of the last 24 hours at least: [minute since the epoch, requests]. */
+  load(pool: string): Promise<readonly (readonly [minute: number, requests: number])[]>
+  /** Adds one request to the minute; durable once resolved. Forgets minutes before `forgetBefore`. */
+  count(pool: string, minute: number, forgetBefore: number): Promise<void>
+}
