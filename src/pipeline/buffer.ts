@@ -21,6 +21,8 @@ export interface BatchStream extends Readable {
   readonly cursor: Cursor
   /** Events read so far. */
   readonly eventsRead: number
+  /** Reads no further: the stream ends behind what it has read, and its cursor is valid as usual. For a graceful stop. */
+  finish(): void
 }
 
 /** The buffer holds `max_size_in_mb` of undelivered events, or the disk is full: fetching waits until there is room again. */

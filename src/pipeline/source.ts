@@ -10,6 +10,8 @@ import type { ServiceState } from './unit.ts'
  * - after an error or an abort it may be asked for units again, from the state that the buffer then holds.
  */
 export interface Source {
+  /** The input's name in the configuration; conditions and logs use it. */
+  readonly name: string
   readonly inputId: string
   readonly services: readonly SourceService[]
   units(service: string, state: ServiceState, options: { readonly signal: AbortSignal; readonly once: boolean }): Readable

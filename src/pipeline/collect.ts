@@ -1,0 +1,74 @@
+import { pipeline } from 'node:stream/promises'
+import type { Logger } from 'pino'
+import { Backoff } from './backoff.ts'
+import { BufferFullError, type EventBuffer } from './buffer.ts'
+import type { Clock } from './clock.ts'
+import type { Conditions } from './conditions.ts'
+import { describeError, RetryableError } from './errors.ts'
+import type { Source, SourceService } from './source.ts'
+import type { ServiceState, Unit } from './unit.ts'
+
+export interface CollectOptions {
+  readonly source: Source
+  readonly service: SourceService
+  readonly buffer: EventBuffer
+  readonly clock: Clock
+  readonly log: Logger
+  readonly conditions: Conditions
+  readonly signal: AbortSignal
+  readonly once: boolean
+}
+
+/**
+ * The first hop: one service's units into the buffer, until the signal aborts or, with `once`, all that is due is in.
+ * It has a single way back from any failure: the outcome of an append is unknown, so the durable state is loaded again and the
+ * source goes on from what that says. With `once` it throws what the source cannot mend (login refused); otherwise it waits for ever.
+ */
+export async function collect(options: CollectOptions): Promise<void> {
+  const { source, service, buffer, clock, log, conditions, signal, once } = options
+  const part = `${source.name}/${service.name}`
+  const backoff = new Backoff(1_000, 60_000)
+  const stopped = (): boolean => signal.aborted
+  while (!stopped()) {
+    try {
+      await buffer.assertRoom()
+      const state = await loadOrStart(options)
+      await pipeline(
+        source.units(service.name, state, { signal, once }),
+        async (units: AsyncIterable<Unit>) => {
+          for await (const unit of units) {
+            await buffer.append(unit)
+            if (backoff.failures > 0) {
+              backoff.reset()
+              conditions.clear(part)
+              log.info({ part }, 'The buffer takes events again')
+            }
+          }
+        },
+        { signal },
+      )
+      return
+    } catch (error) {
+      if (stopped()) return
+      if (!(error instanceof RetryableError)) throw error
+      if (once && !(error instanceof BufferFullError)) throw error
+      const waitMs = backoff.next()
+      if (conditions.set(part, describeError(error))) {
+        log.error({ part, err: error }, `Fetching waits: ${describeError(error)}. Nothing is lost; it goes on by itself`)
+      }
+      await clock.sleep(waitMs, signal).catch(() => undefined)
+    }
+  }
+}
+
+/** A first start and a changed start time begin at the user's time; otherwise the saved state counts. */
+async function loadOrStart({ source, service, buffer, log }: CollectOptions): Promise<ServiceState> {
+  const saved = await buffer.loadService(source.inputId, service.name)
+  const changed = saved !== null && service.startTime !== null && service.startTime !== saved.startTime
+  if (saved !== null && !changed) return saved
+  const settled = service.startTime ?? source.serverTime()
+  const from = new Date(settled).toISOString()
+  log.info({ service: service.name }, changed ? `start_time_in_utc_format has changed: starting again from ${from}` : `First start, from ${from}`)
+  await buffer.startService(source.inputId, service.name, settled, service.startTime)
+  return { settled, readAt: saved?.readAt ?? 0, holes: [], seen: [], startTime: service.startTime }
+}

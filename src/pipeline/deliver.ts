@@ -1,0 +1,150 @@
+import type { Logger } from 'pino'
+import { Backoff } from './backoff.ts'
+import type { Cursor, EventBuffer } from './buffer.ts'
+import type { Clock } from './clock.ts'
+import type { Conditions } from './conditions.ts'
+import type { Counters } from './counters.ts'
+import { describeError, RetryableError } from './errors.ts'
+import { Shipment } from './shipment.ts'
+import type { Sink } from './sink.ts'
+import type { Transform } from './transform.ts'
+
+export interface DeliverOptions {
+  readonly output: string
+  readonly sink: Sink
+  readonly buffer: EventBuffer
+  /** Where the output is: its cursor when it was opened. */
+  readonly cursor: Cursor
+  readonly transforms: readonly Transform[]
+  readonly shipmentsInFlight: number
+  readonly maxShipmentEvents: number
+  readonly maxShipmentBytes: number
+  readonly clock: Clock
+  readonly log: Logger
+  readonly conditions: Conditions
+  readonly counters: Counters
+  /** Begin nothing new; what is in flight may still be proven. */
+  readonly stop: AbortSignal
+  /** Give everything up; what is not proven counts as not sent. */
+  readonly abort: AbortSignal
+  /** Nothing more will be appended: end when everything has been delivered. Never aborts where the collector runs on. */
+  readonly drain: AbortSignal
+}
+
+/**
+ * The second hop: buffered events to one output, several shipments at once, their cursors committed in order.
+ * Resolves after a stop or, once drained, with everything committed. Throws only what cannot be mended.
+ */
+export async function deliver(options: DeliverOptions): Promise<void> {
+  const { output, sink, buffer, log, conditions, counters, stop, abort, drain } = options
+  const failed = new AbortController()
+  const signal = AbortSignal.any([abort, failed.signal])
+  const ended = AbortSignal.any([signal, stop])
+  const endedOrDrained = AbortSignal.any([ended, drain])
+  const state = { inFlight: 0, free: Promise.withResolvers<undefined>() }
+  state.free.promise.catch(() => undefined)
+  let committed: Promise<void> = Promise.resolve()
+  const isEnded = (): boolean => ended.aborted
+
+  const onFailure = (error: unknown, attempt: number): void => {
+    counters.add('delivery_attempts_total', { output, result: 'failed' })
+    const reason = describeError(error)
+    if (conditions.set(output, reason)) log.warn({ output, attempt, err: error }, `Delivery to ${output} failed, its events are sent again: ${reason}`)
+    else log.debug({ output, attempt }, `Delivery to ${output} failed again: ${reason}`)
+  }
+  const onProven = (shipment: Shipment): void => {
+    if (shipment.eventsRead > 0) {
+      counters.add('delivery_attempts_total', { output, result: 'delivered' })
+      counters.add('events_delivered_total', { output }, shipment.eventsRead - shipment.deadLetters.length)
+    }
+    const waitedMs = conditions.clear(output)
+    if (waitedMs !== null) log.info({ output }, `Delivery to ${output} works again after ${Math.round(waitedMs / 1000)} s`)
+  }
+
+  try {
+    await checked(options, ended)
+    let from = options.cursor
+    while (!isEnded()) {
+      if (state.inFlight >= options.shipmentsInFlight) {
+        await state.free.promise
+        continue
+      }
+      await waitBeyond(options, from, endedOrDrained)
+      if (isEnded()) break
+      const shipment = new Shipment(from, {
+        output, sink, buffer, transforms: options.transforms, clock: options.clock, signal, stop: ended, onFailure,
+        maxEvents: options.maxShipmentEvents, maxBytes: options.maxShipmentBytes,
+      })
+      state.inFlight += 1
+      // A slot is free only when its cursor is committed, or shipments would pile up behind one that fails.
+      committed = committed
+        .then(() => shipment.proven)
+        .then(() => commit(options, shipment, signal))
+        .then(() => {
+          onProven(shipment)
+          state.inFlight -= 1
+          state.free.resolve(undefined)
+          state.free = Promise.withResolvers()
+        })
+      committed.catch((error: unknown) => {
+        failed.abort(error)
+        state.free.reject(error)
+      })
+      from = await shipment.readEnded
+      if (drain.aborted && shipment.eventsRead === 0) break
+    }
+  } catch (error) {
+    // A shipment that failed for good has aborted `signal`; its error comes again from `committed`, in order.
+    if (!ended.aborted) throw error
+  }
+  await committed.catch((error: unknown) => {
+    if (error !== stop.reason && error !== abort.reason) throw error
+  })
+}
+
+async function waitBeyond({ output, buffer }: DeliverOptions, cursor: Cursor, signal: AbortSignal): Promise<void> {
+  const isAborted = (): boolean => signal.aborted
+  if (isAborted()) return
+  try {
+    await buffer.waitBeyond(output, cursor, signal)
+  } catch (error) {
+    if (!isAborted()) throw error
+  }
+}
+
+/** The endpoint is probed before the first shipment, and until it answers. */
+async function checked({ output, sink, clock, log, conditions }: DeliverOptions, signal: AbortSignal): Promise<void> {
+  const backoff = new Backoff(1_000, 60_000)
+  conditions.set(output, 'connecting')
+  for (;;) {
+    try {
+      await sink.check(signal)
+      conditions.clear(output)
+      log.info({ output }, `Output ${output} is reachable and accepts us`)
+      return
+    } catch (error) {
+      signal.throwIfAborted()
+      const reason = describeError(error)
+      if (conditions.set(output, reason)) log.warn({ output, err: error }, `Output ${output} is not reachable, trying again: ${reason}`)
+      await clock.sleep(backoff.next(), signal)
+    }
+  }
+}
+
+/** Nothing is sent again because the cursor could not be written: only the writing is repeated. */
+async function commit({ output, buffer, clock, log, conditions }: DeliverOptions, shipment: Shipment, signal: AbortSignal): Promise<void> {
+  const backoff = new Backoff(1_000, 60_000)
+  for (;;) {
+    try {
+      // proven implies that one attempt has read to the end
+      await buffer.commit(output, shipment.to ?? '', shipment.deadLetters)
+      for (const letter of shipment.deadLetters) log.error({ output, service: letter.service, reason: letter.reason }, `${output} refused an event for good; it is kept as a dead letter`)
+      return
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof RetryableError)) throw error
+      if (conditions.set(output, describeError(error))) log.error({ output, err: error }, `Saving the position of ${output} failed, trying again: ${describeError(error)}`)
+      await clock.sleep(backoff.next(), signal)
+    }
+  }
+}

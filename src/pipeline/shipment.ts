@@ -1,0 +1,118 @@
+import { pipeline } from 'node:stream/promises'
+import { Backoff } from './backoff.ts'
+import type { BatchStream, Cursor, EventBuffer } from './buffer.ts'
+import type { Clock } from './clock.ts'
+import { FatalError } from './errors.ts'
+import { eventsOf, FINGERPRINT_BYTES, type Batch } from './event.ts'
+import type { Sink } from './sink.ts'
+import type { Transform } from './transform.ts'
+import type { DeadLetter } from './unit.ts'
+
+export interface ShipmentOptions {
+  readonly output: string
+  readonly sink: Sink
+  readonly buffer: EventBuffer
+  readonly transforms: readonly Transform[]
+  readonly maxEvents: number
+  readonly maxBytes: number
+  readonly clock: Clock
+  /** Gives everything up. */
+  readonly signal: AbortSignal
+  /** Ends reading early, so that what is written can still be proven; no attempt begins afterwards. Aborts with `signal` too. */
+  readonly stop: AbortSignal
+  readonly onFailure: (error: unknown, attempt: number) => void
+}
+
+/**
+ * The run of buffered events that an output writes and proves as a whole; sent again until it is proven.
+ *
+ *   reading ──end of read──▶ proving ──pipeline resolved──▶ proven
+ *      └───────── any error ─────┴──▶ waiting (backoff) ──▶ reading, with the same `to`
+ */
+export class Shipment {
+  /** Behind its last event; undefined until one attempt has read to the end. Later attempts keep it, or they would overlap the successor. */
+  to: Cursor | undefined
+  deadLetters: readonly DeadLetter[] = []
+  eventsRead = 0
+  /** Resolves when the successor may begin, with its `from`; rejects where `proven` does so earlier. */
+  readonly readEnded: Promise<Cursor>
+  readonly proven: Promise<void>
+  readonly #reading = Promise.withResolvers<Cursor>()
+  readonly #from: Cursor
+  readonly #options: ShipmentOptions
+
+  constructor(from: Cursor, options: ShipmentOptions) {
+    this.#from = from
+    this.#options = options
+    this.readEnded = this.#reading.promise
+    this.proven = this.#run()
+    // Either may fail while its predecessor is still pending and nobody waits for it yet.
+    this.proven.catch((error: unknown) => this.#reading.reject(error))
+    this.readEnded.catch(() => undefined)
+  }
+
+  async #run(): Promise<void> {
+    const { clock, signal, stop, onFailure } = this.#options
+    const backoff = new Backoff(1_000, 60_000)
+    for (;;) {
+      try {
+        await this.#attempt()
+        return
+      } catch (error) {
+        signal.throwIfAborted()
+        if (error instanceof FatalError) throw error
+        onFailure(error, backoff.failures + 1)
+        stop.throwIfAborted()
+        await clock.sleep(backoff.next(), stop)
+      }
+    }
+  }
+
+  async #attempt(): Promise<void> {
+    const { output, sink, buffer, transforms, maxEvents, maxBytes, signal, stop, clock } = this.#options
+    const batches = buffer.read(output, { from: this.#from, ...(this.to !== undefined && { to: this.to }), maxEvents, maxBytes, signal })
+    batches.once('end', () => this.#endOfRead(batches))
+    const finish = (): void => batches.finish()
+    stop.addEventListener('abort', finish)
+    if (stop.aborted) finish()
+    const rejected: DeadLetter[] = []
+    const delivery = sink.ship({
+      signal,
+      reject: (batch, index, reason) => rejected.push(deadLetter(batch, index, reason, output, clock.now())),
+    })
+    try {
+      if (typeof delivery === 'function') await pipeline(batches, transformed(transforms), delivery, { signal })
+      else await pipeline(batches, transformed(transforms), delivery, { signal })
+    } finally {
+      stop.removeEventListener('abort', finish)
+    }
+    this.deadLetters = rejected
+  }
+
+  #endOfRead(batches: BatchStream): void {
+    this.to = batches.cursor
+    this.eventsRead = batches.eventsRead
+    this.#reading.resolve(this.to)
+  }
+}
+
+function transformed(transforms: readonly Transform[]) {
+  return async function* (batches: AsyncIterable<Batch>): AsyncGenerator<Batch> {
+    for await (const batch of batches) {
+      let left: Batch | null = batch
+      for (const transform of transforms) {
+        left = transform(left)
+        if (left === null) break
+      }
+      if (left !== null) yield left
+    }
+  }
+}
+
+function deadLetter(batch: Batch, index: number, reason: string, output: string, at: number): DeadLetter {
+  const event = [...eventsOf(batch)][index]
+  if (event === undefined) throw new RangeError(`rejected event ${index} of a batch that has not so many`)
+  const { inputId, service, pulledAt, environment } = batch
+  const fingerprint = batch.fingerprints.slice(index * FINGERPRINT_BYTES, (index + 1) * FINGERPRINT_BYTES)
+  return { inputId, service, pulledAt, environment, output, reason, at, event: event.slice(), size: event.length, fingerprint }
+}
