@@ -1,0 +1,77 @@
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Logger } from 'pino'
+import type { Gap, Hole } from '../pipeline/unit.ts'
+
+export interface Readiness {
+  readonly ready: boolean
+  readonly role: 'active' | 'standby'
+  /** Why parts cannot make progress now. */
+  readonly reasons: readonly { readonly part: string; readonly reason: string; readonly since: string }[]
+  /** What is known to be missing; none of it stops progress. */
+  readonly holes: readonly ({ readonly part: string } & Hole)[]
+  readonly gaps: readonly ({ readonly part: string } & Gap)[]
+}
+
+export interface HealthServer {
+  /** Null where the port was busy. */
+  readonly port: number | null
+  close(): Promise<void>
+}
+
+/** `/healthz` is 200 while the process lives, `/readyz` 503 with the reasons while a service or an output cannot make progress. */
+export async function startHealthServer(options: {
+  readonly host: string
+  readonly port: number
+  readonly log: Logger
+  readonly readiness: () => Promise<Readiness>
+}): Promise<HealthServer> {
+  const { host, port, log, readiness } = options
+  const server = createServer((request, response) => {
+    const path = (request.url ?? '/').split('?')[0]
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('allow', 'GET, HEAD')
+      answer(response, 405, { error: 'only GET and HEAD are served' })
+    } else if (path === '/healthz') answer(response, 200, { status: 'alive' })
+    else if (path === '/readyz') {
+      readiness().then(
+        (state) => answer(response, state.ready ? 200 : 503, state),
+        (error: unknown) => answer(response, 503, { ready: false, reasons: [{ part: 'buffer', reason: String(error) }] }),
+      )
+    } else answer(response, 404, { error: 'not found; there are /healthz and /readyz' })
+  })
+  server.headersTimeout = 10_000
+  server.requestTimeout = 10_000
+  try {
+    await listen(server, port, host)
+  } catch (error) {
+    log.warn({ err: error, host, port }, `The health page is off: ${host}:${port} cannot be opened; globals.http names another port, 0 picks a free one`)
+    return { port: null, close: () => Promise.resolve() }
+  }
+  server.unref()
+  // listening on TCP, so it is no pipe's name
+  const actual = (server.address() as AddressInfo).port
+  log.info({ host, port: actual }, `Health at http://${host.includes(':') ? `[${host}]` : host}:${actual}/readyz`)
+  return {
+    port: actual,
+    close: () => new Promise((resolve) => {
+      server.close(() => resolve())
+      server.closeAllConnections()
+    }),
+  }
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function answer(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+  response.end(`${JSON.stringify(body, null, 2)}\n`)
+}
