@@ -1,0 +1,41 @@
+/** The SIEM API's own names, read from its documentation apart from the collector's table, so that a mistake there shows. */
+
+export const TAP_ARRAYS = ['clicksBlocked', 'clicksPermitted', 'messagesBlocked', 'messagesDelivered'] as const
+export type TapArray = (typeof TAP_ARRAYS)[number]
+
+/** Requests to clicks/permitted are throttled apart from all others. */
+export type TapPool = 'clicks_permitted' | 'siem'
+
+export interface TapEndpoint {
+  readonly pool: TapPool
+  readonly arrays: readonly TapArray[]
+}
+
+export const TAP_ENDPOINTS: Readonly<Record<string, TapEndpoint>> = {
+  '/v2/siem/clicks/blocked': { pool: 'siem', arrays: ['clicksBlocked'] },
+  '/v2/siem/clicks/permitted': { pool: 'clicks_permitted', arrays: ['clicksPermitted'] },
+  '/v2/siem/messages/blocked': { pool: 'siem', arrays: ['messagesBlocked'] },
+  '/v2/siem/messages/delivered': { pool: 'siem', arrays: ['messagesDelivered'] },
+  '/v2/siem/issues': { pool: 'siem', arrays: ['clicksPermitted', 'messagesDelivered'] },
+  '/v2/siem/all': { pool: 'siem', arrays: TAP_ARRAYS },
+}
+
+export const SECOND_MS = 1_000
+export const MINUTE_MS = 60 * SECOND_MS
+export const HOUR_MS = 60 * MINUTE_MS
+export const DAY_MS = 24 * HOUR_MS
+
+/** A request that the API answers with an error and a line of plain text. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal'
+  readonly status: number
+  constructor(status: number, text: string) {
+    super(text)
+    this.status = status
+  }
+}
+
+/** `2026-11-20T10:00:00Z`: how the API writes a time, to the second. */
+export function writeTime(epochMs: number): string {
+  return new Date(epochMs).toISOString().replace(/\.\d+Z$/, 'Z')
+}
