@@ -1,5 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
+const results = process.env['TEST_RESULTS']
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
@@ -7,6 +9,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    dangerouslyIgnoreUnhandledErrors: false,
+    reporters: results === undefined ? ['default'] : ['default', 'json'],
+    ...(results !== undefined && { outputFile: { json: results } }),
   },
 })

@@ -69,6 +69,7 @@ export interface BufferSnapshot {
     readonly service: string
     readonly settled: number
     readonly readAt: number
+    readonly startTime: number | null
     readonly holes: readonly Hole[]
     readonly gaps: readonly Gap[]
   }[]

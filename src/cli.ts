@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+/** Nothing may be imported before this check: the libraries crash on an older Node with a message that helps nobody. */
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+if (major < 22 || (major === 22 && minor < 19)) {
+  process.stderr.write(`tap-collector needs Node 22.19 or later, and this is Node ${process.versions.node}. In a checkout, "npm start" and "npx tap-collector" bring their own.\n`)
+  process.exitCode = 2
+} else {
+  const { main } = await import('./commands/main.ts')
+  process.exitCode = await main(process.argv.slice(2))
+}
+export {}

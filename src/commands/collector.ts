@@ -1,0 +1,85 @@
+import type { Logger } from 'pino'
+import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
+import { checkStartTimes } from '../config/load.ts'
+import type { CollectorConfig } from '../config/types.ts'
+import { Backoff } from '../pipeline/backoff.ts'
+import type { EventBuffer } from '../pipeline/buffer.ts'
+import type { Clock } from '../pipeline/clock.ts'
+import { Conditions } from '../pipeline/conditions.ts'
+import type { Counters } from '../pipeline/counters.ts'
+import { ConfigurationError, describeError, RetryableError } from '../pipeline/errors.ts'
+import type { Source } from '../pipeline/source.ts'
+import { supervise, type Output } from '../pipeline/supervisor.ts'
+import { createTapSources } from '../sources/proofpoint-tap/source.ts'
+import { startHealthServer, type HealthServer } from '../telemetry/health.ts'
+import { createOutput } from './components.ts'
+import { readiness } from './readiness.ts'
+
+export interface CollectorOptions {
+  readonly config: CollectorConfig
+  readonly clock: Clock
+  readonly log: Logger
+  readonly counters: Counters
+  readonly stop: AbortSignal
+  readonly once: boolean
+}
+
+/**
+ * The whole collector from a checked configuration until the stop signal or, with `once`, until everything due is delivered.
+ * Throws ConfigurationError (start times, which need the state), FatalError and bugs; with `once` also what could not be reached.
+ */
+export async function runCollector(options: CollectorOptions): Promise<void> {
+  const { config, clock, log, counters, stop, once } = options
+  const conditions = new Conditions(() => clock.now())
+  const open: { buffer: EventBuffer | null; http: HealthServer | null; sources: readonly Source[]; outputs: readonly Output[] } = {
+    buffer: null, http: null, sources: [], outputs: [],
+  }
+  try {
+    if (config.http.enabled && !once) {
+      const { host, port } = config.http
+      open.http = await startHealthServer({ host, port, log, readiness: () => readiness(config, conditions, open.buffer) })
+    }
+    const buffer = await openBuffer(options, conditions)
+    if (buffer === null) return
+    open.buffer = buffer
+    await assertStartTimes(config, buffer, clock.now())
+    open.sources = await createTapSources(config.inputs, { clock, log, quotaLog: buffer, conditions, counters })
+    open.outputs = config.outputs.map((output) => createOutput(output, config, { clock, log }))
+    await supervise({ sources: open.sources, outputs: open.outputs, buffer, clock, log, conditions, counters, stop, once })
+  } finally {
+    await Promise.allSettled([...open.sources.map((source) => source.close()), ...open.outputs.map(({ sink }) => sink.close())])
+    await open.buffer?.close()
+    await open.http?.close()
+  }
+}
+
+/** A state folder that cannot be written is waited for; null where the stop came first. */
+async function openBuffer({ config, clock, log, stop, once }: CollectorOptions, conditions: Conditions): Promise<EventBuffer | null> {
+  const backoff = new Backoff(1_000, 60_000)
+  const stopped = (): boolean => stop.aborted
+  while (!stopped()) {
+    try {
+      const buffer = await openEmbeddedBuffer({ dir: config.stateDir, retentionMs: config.buffer.retentionMs, maxSizeBytes: config.buffer.maxSizeBytes, clock, log })
+      conditions.clear('buffer')
+      return buffer
+    } catch (error) {
+      if (!(error instanceof RetryableError) || once) throw error
+      if (conditions.set('buffer', describeError(error))) log.error({ err: error }, `The buffer cannot be opened, trying again: ${describeError(error)}`)
+      await clock.sleep(backoff.next(), stop).catch(() => undefined)
+    }
+  }
+  return null
+}
+
+/** Whether a start time may be as old as it likes depends on whether the service has a state already. */
+async function assertStartTimes(config: CollectorConfig, buffer: EventBuffer, now: number): Promise<void> {
+  const known = new Map<string, number | null>()
+  for (const input of config.inputs) {
+    for (const { name } of input.services) {
+      const state = await buffer.loadService(input.id, name)
+      if (state !== null) known.set(`${input.id}/${name}`, state.startTime)
+    }
+  }
+  const problems = checkStartTimes(config, (inputId, service, startTime) => known.get(`${inputId}/${service}`) === startTime, now)
+  if (problems.length > 0) throw new ConfigurationError(problems)
+}

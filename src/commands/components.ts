@@ -1,0 +1,50 @@
+import { hostname } from 'node:os'
+import type { Logger } from 'pino'
+import type { CollectorConfig, OutputConfig } from '../config/types.ts'
+import type { Clock } from '../pipeline/clock.ts'
+import type { Output } from '../pipeline/supervisor.ts'
+import type { Sink } from '../pipeline/sink.ts'
+import { createConsoleSink } from '../sinks/console/sink.ts'
+import { createDevoSink } from '../sinks/devo/sink.ts'
+import { TAP_SERVICES } from '../sources/proofpoint-tap/services.ts'
+import { onlyServices } from '../transforms/services.ts'
+
+/** Where a service's events go in Devo. Events of a service that is no longer configured keep the service's own table. */
+export function tagger(config: CollectorConfig): (inputId: string, service: string) => string {
+  const tags = new Map(config.inputs.flatMap((input) => input.services.map(({ name, tag }) => [`${input.id}/${name}`, tag] as const)))
+  const tables = new Map<string, string>(Object.values(TAP_SERVICES).map(({ name, table }) => [name, table]))
+  return (inputId, service) => tags.get(`${inputId}/${service}`) ?? tables.get(service) ?? `mail.proofpoint.tapsiem_v2.${service.toLowerCase()}`
+}
+
+export function createOutput(output: OutputConfig, config: CollectorConfig, { clock, log }: { clock: Clock; log: Logger }): Output {
+  return {
+    name: output.name,
+    sink: createSink(output, config, clock, log),
+    transforms: output.services === null ? [] : [onlyServices(servicesOf(output.services, config))],
+    shipmentsInFlight: output.shipmentsInFlight,
+    maxShipmentEvents: output.maxShipmentEvents,
+    maxShipmentBytes: output.maxShipmentBytes,
+    startFrom: output.startFrom,
+  }
+}
+
+function createSink(output: OutputConfig, config: CollectorConfig, clock: Clock, log: Logger): Sink {
+  const context = { name: output.name, clock, log, hostName: hostname(), tagOf: tagger(config) }
+  switch (output.type) {
+    case 'devo_platform':
+      return createDevoSink(output.config, context)
+    case 'console':
+      return createConsoleSink(output.config, context)
+  }
+}
+
+/** `clicksBlocked` means that service of every input, `input/clicksBlocked` of one; as `inputId/service`. */
+function servicesOf(names: readonly string[], config: CollectorConfig): ReadonlySet<string> {
+  const wanted = new Set<string>()
+  for (const input of config.inputs) {
+    for (const service of input.services) {
+      if (names.includes(service.name) || names.includes(`${input.name}/${service.name}`)) wanted.add(`${input.id}/${service.name}`)
+    }
+  }
+  return wanted
+}

@@ -1,0 +1,31 @@
+import { defaultConfigPath, loadConfig, type LoadedConfig } from '../config/load.ts'
+import { describeProblem } from '../pipeline/errors.ts'
+import { createLogger } from '../telemetry/logger.ts'
+import { SecretScrubber } from '../telemetry/secrets.ts'
+import type { CollectorConfig } from '../config/types.ts'
+import type { Logger } from 'pino'
+
+export interface ConfigOption {
+  readonly config?: string | undefined
+}
+
+/** The user's configuration with its warnings. Throws ConfigurationError with all problems. */
+export async function load({ config }: ConfigOption): Promise<LoadedConfig> {
+  return loadConfig({ file: config ?? defaultConfigPath(process.cwd(), process.env), env: process.env, now: Date.now() })
+}
+
+/** The log of a command: `run` writes it to standard output, the others and a run with a console output to standard error. */
+export function loggerFor(config: CollectorConfig, fd: 1 | 2): Logger {
+  return createLogger({ debug: config.debug, fd, pretty: process[fd === 1 ? 'stdout' : 'stderr'].isTTY, scrubber: scrubberFor(config) })
+}
+
+export function scrubberFor(config: CollectorConfig): SecretScrubber {
+  const scrubber = new SecretScrubber()
+  for (const { username, password } of config.inputs) scrubber.addBasic(username, password)
+  if (config.http.token !== null) scrubber.add(config.http.token)
+  return scrubber
+}
+
+export function logWarnings(log: Logger, warnings: LoadedConfig['warnings']): void {
+  for (const warning of warnings) log.warn({ path: warning.path }, describeProblem(warning))
+}

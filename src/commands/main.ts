@@ -1,0 +1,87 @@
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { ConfigurationError, describeError, FatalError } from '../pipeline/errors.ts'
+import { EXIT } from './exit.ts'
+import { version } from './version.ts'
+
+/** The command line. Gives the exit code; prints what is wrong to standard error. Verbs are loaded when they are called: a start stays quick. */
+export async function main(args: readonly string[]): Promise<number> {
+  let exitCode: number = EXIT.ok
+  const program = new Command('tap-collector')
+    .description('Carries Proofpoint TAP clicks and messages into Devo, through a durable buffer and with proof of delivery.')
+    .version(version())
+    .configureHelp({ showGlobalOptions: true })
+    .showSuggestionAfterError(true)
+    .exitOverride()
+  const verb = (name: string, description: string): Command =>
+    program.command(name).description(description).exitOverride().showHelpAfterError('(--help shows the options)')
+  const withConfig = (command: Command): Command =>
+    command.option('--config <file>', 'the configuration (default: config/$CONFIG_FILE, then config/config.yaml)')
+
+  withConfig(verb('run', 'run the collector until SIGTERM or Ctrl-C'))
+    .option('--once', 'collect all that is due now, deliver everything, then leave')
+    .option('--timeout <seconds>', 'with --once: leave with exit 1 after this time (default: 600)', seconds)
+    .action(async (options: { config?: string; once?: true; timeout?: number }, command: Command) => {
+      if (options.timeout !== undefined && options.once === undefined) command.error("error: option '--timeout' only goes with '--once'")
+      exitCode = await (await import('./run.ts')).run(options)
+    })
+  withConfig(verb('validate', 'check the configuration, the certificates and the state'))
+    .option('--connect', 'also log in to the API (one counted request for each pool) and open every output')
+    .action(async (options: { config?: string; connect?: true }) => {
+      exitCode = await (await import('./validate.ts')).validate(options)
+    })
+  withConfig(verb('status', 'show where services, quotas and outputs stand; also beside a running collector'))
+    .option('--json', 'as JSON')
+    .action(async (options: { config?: string; json?: true }) => {
+      exitCode = await (await import('./status.ts')).status(options)
+    })
+  withConfig(verb('reset', 'move a service to another start; the collector must be stopped'))
+    .requiredOption('--service <name>', 'clicksBlocked, or input/clicksBlocked; may be repeated', collectNames, [])
+    .requiredOption('--to <time>', 'the new start, UTC, for instance 2026-11-20T00:00:00Z', time)
+    .option('--yes', 'do not ask')
+    .action(async (options: { config?: string; service: string[]; to: number; yes?: true }, command: Command) => {
+      if (options.service.length === 0) command.error("error: required option '--service <name>' not specified")
+      exitCode = await (await import('./reset.ts')).reset(options)
+    })
+  verb('simulate', 'a TAP API and a Devo receiver on this machine, with certificates and a ready configuration')
+    .option('--dir <dir>', 'where to put them (default: ./simulator)')
+    .action(async (options: { dir?: string }) => {
+      exitCode = await (await import('./simulate.ts')).simulate(options)
+    })
+  verb('demo', 'simulator and collector together, until Ctrl-C')
+    .action(async () => {
+      exitCode = await (await import('./demo.ts')).demo()
+    })
+
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return exitCode
+  } catch (error) {
+    // Help and version are asked for; all else that commander throws is a command line that cannot work.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+    if (error instanceof ConfigurationError) return fail(error.message, EXIT.usage)
+    if (error instanceof FatalError) return fail(describeError(error), EXIT.failure)
+    return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), EXIT.failure)
+  }
+}
+
+function fail(message: string, exitCode: number): number {
+  process.stderr.write(`${message}\n`)
+  return exitCode
+}
+
+function seconds(text: string): number {
+  const value = Number(text)
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('expected seconds above 0.')
+  return value
+}
+
+function time(text: string): number {
+  const zoned = /(?:Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`
+  const value = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?/.test(text) ? Date.parse(zoned.length === 11 ? text : zoned.replace(' ', 'T')) : NaN
+  if (Number.isNaN(value)) throw new InvalidArgumentError('expected a UTC time such as 2026-11-20T00:00:00Z.')
+  return value
+}
+
+function collectNames(value: string, earlier: string[]): string[] {
+  return [...earlier, value]
+}

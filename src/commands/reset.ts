@@ -1,0 +1,66 @@
+import { createInterface } from 'node:readline/promises'
+import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
+import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
+import { systemClock } from '../pipeline/clock.ts'
+import { ConfigurationError, describeError, type Problem } from '../pipeline/errors.ts'
+import { EXIT } from './exit.ts'
+import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
+
+const HORIZON_MS = 7 * 24 * 3_600_000
+
+/** `reset`: moves services to another start and forgets what they have already seen. Refuses while a collector holds the state folder. */
+export async function reset(options: ConfigOption & { readonly service: readonly string[]; readonly to: number; readonly yes?: true }): Promise<number> {
+  const { config, warnings } = await load(options)
+  const log = loggerFor(config, 2)
+  logWarnings(log, warnings)
+  const targets = resolve(options.service, config.inputs)
+  const to = new Date(options.to).toISOString()
+  if (options.to < Date.now() - HORIZON_MS) {
+    throw new ConfigurationError([{ path: '--to', message: 'the API serves only the last 7 days', value: to }])
+  }
+  const names = targets.map(({ input, service }) => `${input.name}/${service.name}`).join(', ')
+  if (options.yes !== true && !(await confirmed(`Move ${names} to ${to}? Events from then on may be delivered again. [y/N] `))) {
+    process.stderr.write('Nothing was changed.\n')
+    return EXIT.failure
+  }
+  const buffer = await openEmbeddedBuffer({ dir: config.stateDir, retentionMs: config.buffer.retentionMs, maxSizeBytes: config.buffer.maxSizeBytes, clock: systemClock, log })
+    .catch((error: unknown) => {
+      process.stderr.write(`Nothing was changed: ${describeError(error)}\n`)
+      return null
+    })
+  if (buffer === null) return EXIT.failure
+  try {
+    for (const { input, service } of targets) await buffer.startService(input.id, service.name, options.to, service.startTime)
+  } finally {
+    await buffer.close()
+  }
+  process.stdout.write(`${names}: the next run starts from ${to}\n`)
+  return EXIT.ok
+}
+
+function resolve(names: readonly string[], inputs: readonly TapInputConfig[]) {
+  const problems: Problem[] = []
+  const targets = [...new Set(names)].flatMap((name) => {
+    const found = inputs.flatMap((input) =>
+      input.services.filter((service) => name === service.name || name === `${input.name}/${service.name}`).map((service) => ({ input, service })),
+    )
+    const known = inputs.flatMap((input) => input.services.map((service) => `${input.name}/${service.name}`)).join(', ')
+    if (found.length === 0) problems.push({ path: '--service', message: `expected one of ${known}`, value: name })
+    if (found.length > 1) problems.push({ path: '--service', message: `there are several inputs, so name one as input/service: ${known}`, value: name })
+    return found
+  })
+  if (problems.length > 0) throw new ConfigurationError(problems)
+  return targets
+}
+
+async function confirmed(question: string): Promise<boolean> {
+  if (!process.stdin.isTTY) {
+    throw new ConfigurationError([{ path: '--yes', message: 'nobody can be asked here; add --yes to confirm' }])
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return /^y(es)?$/i.test((await terminal.question(question)).trim())
+  } finally {
+    terminal.close()
+  }
+}

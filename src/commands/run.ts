@@ -1,0 +1,61 @@
+import { systemClock } from '../pipeline/clock.ts'
+import { Counters } from '../pipeline/counters.ts'
+import { ConfigurationError, describeError, FatalError, RetryableError } from '../pipeline/errors.ts'
+import { runCollector } from './collector.ts'
+import { EXIT } from './exit.ts'
+import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
+import { onSignals } from './signals.ts'
+import { version } from './version.ts'
+
+const DEFAULT_TIMEOUT_S = 600
+
+/** `run`: the collector until the first signal; `--once`: what is due now. */
+export async function run(options: ConfigOption & { readonly once?: true; readonly timeout?: number }): Promise<number> {
+  const { config, warnings } = await load(options)
+  const once = options.once === true
+  const log = loggerFor(config, config.outputs.some(({ type }) => type === 'console') ? 2 : 1)
+  logWarnings(log, warnings)
+  log.info({ version: version(), node: process.versions.node, state: config.stateDir }, `tap-collector ${version()} starts: ${config.name}`)
+
+  const bug = (error: unknown): never => {
+    log.fatal({ err: error, stack: error instanceof Error ? error.stack : undefined }, `Unexpected error, stopping; a restart goes on where this ended: ${describeError(error)}`)
+    process.exit(EXIT.failure)
+  }
+  process.on('uncaughtException', bug)
+  process.on('unhandledRejection', bug)
+
+  const stop = new AbortController()
+  const signals = onSignals((signal) => {
+    log.info(`${signal}: finishing what is in flight; a second signal leaves at once`)
+    stop.abort(new Error(`stopped by ${signal}`))
+  }, log)
+  const timeoutMs = (options.timeout ?? DEFAULT_TIMEOUT_S) * 1_000
+  const timedOut = { value: false }
+  const cancelTimeout = once
+    ? systemClock.after(timeoutMs, () => {
+        timedOut.value = true
+        stop.abort(new Error(`not done within ${timeoutMs / 1_000} s`))
+      })
+    : (): void => undefined
+  try {
+    await runCollector({ config, clock: systemClock, log, counters: new Counters(), stop: stop.signal, once })
+    if (timedOut.value) {
+      log.error(`Not everything could be collected and delivered within ${timeoutMs / 1_000} s; nothing is lost, the next run goes on from here`)
+      return EXIT.failure
+    }
+    log.info('Everything is saved; goodbye')
+    return EXIT.ok
+  } catch (error) {
+    if (error instanceof ConfigurationError) throw error
+    if (error instanceof FatalError || error instanceof RetryableError) {
+      log.fatal({ err: error }, describeError(error))
+      return EXIT.failure
+    }
+    return bug(error)
+  } finally {
+    cancelTimeout()
+    signals.dispose()
+    process.off('uncaughtException', bug)
+    process.off('unhandledRejection', bug)
+  }
+}

@@ -1,0 +1,101 @@
+import { readSnapshot } from '../buffers/embedded/reader.ts'
+import type { CollectorConfig } from '../config/types.ts'
+import type { BufferSnapshot } from '../pipeline/buffer.ts'
+import { describeError } from '../pipeline/errors.ts'
+import type { Window } from '../pipeline/unit.ts'
+import { poolsOf } from '../sources/proofpoint-tap/pools.ts'
+import { EXIT } from './exit.ts'
+import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
+import { table } from './table.ts'
+
+/** `status`: where everything stands, read beside a running collector or without one. */
+export async function status(options: ConfigOption & { readonly json?: true }): Promise<number> {
+  const { config, warnings } = await load(options)
+  logWarnings(loggerFor(config, 2), warnings)
+  let snapshot: BufferSnapshot
+  try {
+    snapshot = await readSnapshot(config.stateDir)
+  } catch (error) {
+    process.stderr.write(`The state cannot be read: ${describeError(error)}\n`)
+    return EXIT.unreachable
+  }
+  const report = describe(config, snapshot, Date.now())
+  process.stdout.write(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : render(report))
+  return EXIT.ok
+}
+
+type Report = ReturnType<typeof describe>
+
+function describe(config: CollectorConfig, snapshot: BufferSnapshot, now: number) {
+  const pieces = (windows: readonly (Window & { readonly reason: string })[]) =>
+    windows.map(({ from, to, reason }) => ({ from: iso(from), to: iso(to), reason }))
+  return {
+    services: config.inputs.flatMap((input) =>
+      input.services.map(({ name }) => {
+        const state = snapshot.services.find(({ inputId, service }) => inputId === input.id && service === name)
+        return {
+          input: input.name,
+          service: name,
+          settled: state === undefined ? null : iso(state.settled),
+          lag_seconds: state === undefined ? null : Math.round((now - state.settled) / 1000),
+          last_read: state === undefined || state.readAt === 0 ? null : iso(state.readAt),
+          holes: pieces(state?.holes ?? []),
+          gaps: pieces(state?.gaps ?? []),
+        }
+      }),
+    ),
+    pools: poolsOf(config.inputs, snapshot.pools, now),
+    outputs: config.outputs.map(({ name, type }) => {
+      const state = snapshot.outputs.find((output) => output.name === name)
+      return {
+        output: name,
+        type,
+        backlog_events: state?.backlogEvents ?? null,
+        last_proof: state === undefined || state.provenAt === 0 ? null : iso(state.provenAt),
+        dead_letters: state?.deadLetters ?? 0,
+      }
+    }),
+    buffer: {
+      type: config.buffer.type,
+      size_in_bytes: snapshot.sizeInBytes,
+      max_size_in_bytes: config.buffer.maxSizeBytes,
+      refused_by_the_source: snapshot.sourceDeadLetters,
+    },
+  }
+}
+
+function render(report: Report): string {
+  const { services, pools, outputs, buffer } = report
+  return [
+    table(
+      ['SERVICE', 'SETTLED', 'LAG', 'LAST READ', 'HOLES', 'GAPS'],
+      services.map((row) => [
+        `${row.input}/${row.service}`, row.settled ?? 'not started', row.lag_seconds === null ? '-' : duration(row.lag_seconds),
+        row.last_read ?? 'never', String(row.holes.length), String(row.gaps.length),
+      ]),
+    ),
+    ...services.flatMap((row) => [
+      ...row.holes.map(({ from, to, reason }) => `hole in ${row.input}/${row.service}: ${from} to ${to}, tried again every hour: ${reason}\n`),
+      ...row.gaps.map(({ from, to, reason }) => `gap in ${row.input}/${row.service}: ${from} to ${to} is lost: ${reason}\n`),
+    ]),
+    '\n',
+    table(['POOL', 'REQUESTS LEFT', 'OF', 'USED IN 24 H'], pools.map((row) => [`${row.input}/${row.pool}`, String(row.remaining ?? 'no limit'), String(row.limit ?? '-'), String(row.used)])),
+    '\n',
+    table(
+      ['OUTPUT', 'TYPE', 'BACKLOG', 'LAST PROOF', 'DEAD LETTERS'],
+      outputs.map((row) => [row.output, row.type, row.backlog_events === null ? 'not started' : `${row.backlog_events} events`, row.last_proof ?? 'never', String(row.dead_letters)]),
+    ),
+    `\nBuffer: ${buffer.type}, ${megabytes(buffer.size_in_bytes)} of ${megabytes(buffer.max_size_in_bytes)} used`,
+    buffer.refused_by_the_source > 0 ? `; ${buffer.refused_by_the_source} events were refused as malformed and are kept as dead letters\n` : '\n',
+  ].join('')
+}
+
+const iso = (time: number): string => new Date(time).toISOString()
+const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MB`
+
+function duration(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`
+  if (seconds < 2 * 3600) return `${Math.round(seconds / 60)} min`
+  if (seconds < 2 * 86_400) return `${(seconds / 3600).toFixed(1)} h`
+  return `${(seconds / 86_400).toFixed(1)} d`
+}

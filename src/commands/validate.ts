@@ -1,0 +1,79 @@
+import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
+import { readSnapshot } from '../buffers/embedded/reader.ts'
+import { checkStartTimes } from '../config/load.ts'
+import type { CollectorConfig } from '../config/types.ts'
+import type { BufferSnapshot } from '../pipeline/buffer.ts'
+import { systemClock } from '../pipeline/clock.ts'
+import { Conditions } from '../pipeline/conditions.ts'
+import { Counters } from '../pipeline/counters.ts'
+import { ConfigurationError, describeError, describeProblem } from '../pipeline/errors.ts'
+import type { QuotaLog } from '../pipeline/source.ts'
+import { createTapSources } from '../sources/proofpoint-tap/source.ts'
+import { createOutput } from './components.ts'
+import { EXIT } from './exit.ts'
+import { load, loggerFor, type ConfigOption } from './load.ts'
+
+/** `validate`: everything that can be known before a start; with `--connect` also that both remote sides accept us. Writes no events. */
+export async function validate(options: ConfigOption & { readonly connect?: true }): Promise<number> {
+  const { config, warnings } = await load(options)
+  for (const warning of warnings) process.stdout.write(`warning  ${describeProblem(warning)}\n`)
+  const snapshot = await stateOf(config)
+  const problems = checkStartTimes(
+    config,
+    (inputId, service, startTime) => snapshot?.services.some((state) => state.inputId === inputId && state.service === service && state.startTime === startTime) ?? false,
+    Date.now(),
+  )
+  if (problems.length > 0) throw new ConfigurationError(problems)
+  const services = config.inputs.reduce((sum, input) => sum + input.services.length, 0)
+  process.stdout.write(`ok       configuration: ${services} services, outputs ${config.outputs.map(({ name }) => name).join(', ')}\n`)
+  process.stdout.write(`ok       state: ${snapshot === null ? `none yet in ${config.stateDir}` : config.stateDir}\n`)
+  return options.connect === true ? connect(config) : EXIT.ok
+}
+
+/** Null: the first start is still to come. */
+async function stateOf(config: CollectorConfig): Promise<BufferSnapshot | null> {
+  try {
+    return await readSnapshot(config.stateDir)
+  } catch (error) {
+    throw new ConfigurationError([{ path: 'globals.persistence.config.directory_name', message: describeError(error) }])
+  }
+}
+
+async function connect(config: CollectorConfig): Promise<number> {
+  const log = loggerFor(config, 2)
+  const signal = AbortSignal.timeout(60_000)
+  const results: boolean[] = []
+  const tryOne = async (what: string, attempt: () => Promise<unknown>): Promise<void> => {
+    try {
+      await attempt()
+      process.stdout.write(`ok       ${what}\n`)
+      results.push(true)
+    } catch (error) {
+      process.stdout.write(`failed   ${what}: ${describeError(error)}\n`)
+      results.push(false)
+    }
+  }
+
+  for (const output of config.outputs) {
+    const { sink } = createOutput(output, config, { clock: systemClock, log })
+    await tryOne(`output ${output.name} (${output.type})`, () => sink.check(signal))
+    await sink.close()
+  }
+  await tryOne(`buffer ${config.buffer.type}`, async () => {
+    const buffer = await openEmbeddedBuffer({ dir: config.stateDir, retentionMs: config.buffer.retentionMs, maxSizeBytes: config.buffer.maxSizeBytes, clock: systemClock, log })
+    try {
+      await checkInputs(config, buffer, tryOne, signal)
+    } finally {
+      await buffer.close()
+    }
+  })
+  return results.every(Boolean) ? EXIT.ok : EXIT.unreachable
+}
+
+async function checkInputs(config: CollectorConfig, quotaLog: QuotaLog, tryOne: (what: string, attempt: () => Promise<unknown>) => Promise<void>, signal: AbortSignal): Promise<void> {
+  const deps = { clock: systemClock, log: loggerFor(config, 2), quotaLog, conditions: new Conditions(() => systemClock.now()), counters: new Counters() }
+  for (const source of await createTapSources(config.inputs, deps)) {
+    await tryOne(`input ${source.name}`, () => source.check(signal))
+    await source.close()
+  }
+}

@@ -1,0 +1,33 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { cpuSeconds, memoryMb } from './children.ts'
+import { Bench } from './window.ts'
+
+/** From the start of the process to its first request, and what it costs while nothing happens. */
+export async function measureIdle(seconds: number): Promise<string> {
+  const bench = await Bench.start()
+  try {
+    const starts: number[] = []
+    for (let round = 0; round < 5; round += 1) {
+      await rm(join(bench.dir, 'state'), { recursive: true, force: true })
+      const startedAt = performance.timeOrigin + performance.now()
+      const firstRequest = bench.api.number('request', 'at')
+      const collector = await bench.collector({ period: 300, probed: false, awaitRequest: false })
+      starts.push((await firstRequest) - startedAt)
+      await collector.end()
+    }
+    starts.sort((a, b) => a - b)
+
+    const collector = await bench.collector({ period: 300 })
+    const pid = collector.process.pid ?? 0
+    await new Promise((resolve) => setTimeout(resolve, 5_000))
+    const cpuBefore = cpuSeconds(pid)
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1_000))
+    const share = ((cpuSeconds(pid) - cpuBefore) / seconds) * 100
+    const { now } = memoryMb(pid)
+    await collector.end()
+    return `start to first request: ${Math.round(starts[2] ?? 0)} ms (median of 5); idle: ${share.toFixed(2)} % of a core, ${now.toFixed(0)} MB`
+  } finally {
+    await bench.close()
+  }
+}
