@@ -1,0 +1,205 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import tls from 'node:tls'
+import { type Clock, systemClock } from '../pipeline/clock.ts'
+import type { Issued } from './certificates.ts'
+import { type DevoBehaviour, behaviours } from './devo-behaviours.ts'
+import { DevoConnection } from './devo-connection.ts'
+import { DevoTally, type TallyOptions } from './devo-tally.ts'
+
+export interface DevoReceiverOptions extends TallyOptions {
+  /** The server's certificate and key. */
+  readonly certificate: Pick<Issued, 'chainPem' | 'keyPem'>
+  /** PEM of the authority whose client certificates are accepted. */
+  readonly clientAuthority: string
+  /** Default 127.0.0.1. */
+  readonly host?: string
+  /** Default 0: any free one. */
+  readonly port?: number
+  readonly minVersion?: tls.SecureVersion
+  readonly maxVersion?: tls.SecureVersion
+  /** Of every connection, or chosen for each: the first one has number 1. Default: healthy. */
+  readonly behaviour?: DevoBehaviour | ((connection: number) => DevoBehaviour)
+  readonly clock?: Clock
+}
+
+const HANDSHAKE_TIMEOUT_MS = 10_000
+
+/**
+ * Devo's ingestion endpoint on loopback: TLS with a required client certificate, lines that end with LF, no acknowledgement, and a clean
+ * end of its own side after the client's. Only lines that were read whole count. It can also be made to fail in every way that was met
+ * (see `behaviours`), for all connections from now on or for the next ones, while it runs.
+ */
+export class DevoReceiver {
+  /** For connections from now on. */
+  behaviour: DevoBehaviour | ((connection: number) => DevoBehaviour)
+  /** What was received, of all connections. */
+  readonly tally: DevoTally
+  /** Lines that were read and thrown away, as a killed receiver does. */
+  discardedEvents = 0
+  /** Bytes of lines that had no end when their connection closed. */
+  unfinishedBytes = 0
+  readonly connections = {
+    /** TCP connections. */
+    accepted: 0,
+    /** Handshakes that ended well, with an accepted client certificate. */
+    secured: 0,
+    /** Handshakes that failed, and clients without an accepted certificate. */
+    refused: 0,
+    /** Those that sent at least one byte. */
+    withData: 0,
+  }
+  readonly #options: DevoReceiverOptions
+  readonly #clock: Clock
+  readonly #server: tls.Server
+  readonly #sockets = new Map<string, Socket>()
+  readonly #open = new Set<DevoConnection>()
+  readonly #next: DevoBehaviour[] = []
+  readonly #nextWithData: DevoBehaviour[] = []
+  readonly #waiting = new Set<{ readonly condition: () => boolean; readonly resolve: () => void; readonly reject: (error: Error) => void }>()
+  #port = 0
+
+  constructor(options: DevoReceiverOptions) {
+    this.#options = options
+    this.#clock = options.clock ?? systemClock
+    this.behaviour = options.behaviour ?? behaviours.healthy()
+    this.tally = new DevoTally(options)
+    // Half-open: it is the behaviour that ends our side.
+    this.#server = tls.createServer({
+      ...this.#context(options.certificate, options.clientAuthority),
+      requestCert: true, rejectUnauthorized: true, allowHalfOpen: true, handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    })
+    this.#server.on('connection', (socket: Socket) => this.#accept(socket))
+    this.#server.on('secureConnection', (socket) => this.#secure(socket))
+    this.#server.on('tlsClientError', () => {
+      this.connections.refused += 1
+      this.#changed()
+    })
+  }
+
+  /** Listens; an error of `listen` (port in use) is thrown. Returns this. */
+  async start(): Promise<this> {
+    await this.#listen(this.#options.port ?? 0)
+    return this
+  }
+
+  /** 0 before the start. Stays the same while connections are refused. */
+  get port(): number {
+    return this.#port
+  }
+
+  get events(): number {
+    return this.tally.events
+  }
+
+  get openConnections(): number {
+    return this.#open.size
+  }
+
+  /** For the next connections, one each; they come before `behaviour`. */
+  next(...list: readonly DevoBehaviour[]): void {
+    this.#next.push(...list)
+  }
+
+  /** For the next connections that send anything, one each from their first byte on; connections without data (probes) do not use them up. */
+  nextWithData(...list: readonly DevoBehaviour[]): void {
+    this.#nextWithData.push(...list)
+  }
+
+  /** Ends all open connections now. */
+  disconnectAll(how: 'close_notify' | 'fin' | 'reset'): void {
+    for (const connection of this.#open) connection.end(how)
+  }
+
+  /** Another server certificate (and client authority) from the next connection on. */
+  useCertificate(certificate: Pick<Issued, 'chainPem' | 'keyPem'>, clientAuthority = this.#options.clientAuthority): void {
+    this.#server.setSecureContext(this.#context(certificate, clientAuthority))
+  }
+
+  /** Closes the listening socket: new connections get ECONNREFUSED, open ones go on. */
+  refuseConnections(): void {
+    if (this.#server.listening) this.#server.close()
+  }
+
+  /** Listens again, on the same port. */
+  async acceptConnections(): Promise<void> {
+    if (!this.#server.listening) await this.#listen(this.#port)
+  }
+
+  /** Resolves as soon as the condition holds; it is asked after everything that happens here. Rejects when the receiver is stopped first. */
+  async until(condition: () => boolean): Promise<void> {
+    if (condition()) return
+    await new Promise<void>((resolve, reject) => this.#waiting.add({ condition, resolve, reject }))
+  }
+
+  /** Destroys everything. Safe at any time, also twice. */
+  async stop(): Promise<void> {
+    const closed = this.#server.listening || this.#sockets.size > 0 ? once(this.#server, 'close') : null
+    this.refuseConnections()
+    for (const socket of this.#sockets.values()) socket.destroy()
+    for (const { reject } of this.#waiting) reject(new Error('the receiver was stopped'))
+    this.#waiting.clear()
+    await closed
+  }
+
+  async #listen(port: number): Promise<void> {
+    this.#server.listen(port, this.#options.host ?? '127.0.0.1')
+    await once(this.#server, 'listening')
+    const address = this.#server.address()
+    if (address !== null && typeof address === 'object') this.#port = address.port
+  }
+
+  #context(certificate: Pick<Issued, 'chainPem' | 'keyPem'>, clientAuthority: string): tls.SecureContextOptions {
+    const { minVersion = 'TLSv1.2', maxVersion = 'TLSv1.3' } = this.#options
+    return { key: certificate.keyPem, cert: certificate.chainPem, ca: clientAuthority, minVersion, maxVersion }
+  }
+
+  #accept(socket: Socket): void {
+    this.connections.accepted += 1
+    const peer = peerOf(socket)
+    this.#sockets.set(peer, socket)
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => {
+      if (this.#sockets.get(peer) === socket) this.#sockets.delete(peer)
+    })
+    this.#changed()
+  }
+
+  #secure(socket: tls.TLSSocket): void {
+    const tcp = this.#sockets.get(peerOf(socket))
+    if (tcp === undefined) {
+      socket.destroy()
+      return
+    }
+    this.connections.secured += 1
+    const behaviour = this.#next.shift() ?? (typeof this.behaviour === 'function' ? this.behaviour(this.connections.secured) : this.behaviour)
+    const connection = new DevoConnection(socket, tcp, behaviour, this.#clock, {
+      received: (line) => this.tally.add(line),
+      discarded: (lines) => (this.discardedEvents += lines),
+      began: () => {
+        this.connections.withData += 1
+        return this.#nextWithData.shift() ?? null
+      },
+      changed: () => this.#changed(),
+    })
+    this.#open.add(connection)
+    socket.on('close', () => {
+      this.#open.delete(connection)
+      this.unfinishedBytes += connection.unfinishedBytes
+      this.#changed()
+    })
+    this.#changed()
+  }
+
+  #changed(): void {
+    for (const waiter of this.#waiting) {
+      if (!waiter.condition()) continue
+      this.#waiting.delete(waiter)
+      waiter.resolve()
+    }
+  }
+}
+
+function peerOf(socket: Socket): string {
+  return `${socket.remoteAddress ?? ''} ${socket.remotePort ?? ''}`
+}
