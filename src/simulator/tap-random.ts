@@ -1,3 +1,5 @@
+const HEX = Array.from({ length: 65_536 }, (_, number) => number.toString(16).padStart(4, '0'))
+
 /** Pseudo-random numbers that depend on nothing but their seed: a simulation that fails can be run again. */
 export class Random {
   #state: number
@@ -35,8 +37,11 @@ export class Random {
 
   hex(digits: number): string {
     let text = ''
-    while (text.length < digits) text += this.#step().toString(16).padStart(8, '0')
-    return text.slice(0, digits)
+    while (text.length < digits) {
+      const number = this.#step()
+      text += `${HEX[number >>> 16] ?? ''}${HEX[number & 0xffff] ?? ''}`
+    }
+    return text.length === digits ? text : text.slice(0, digits)
   }
 
   /** A shuffled copy. */
