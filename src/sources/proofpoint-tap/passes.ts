@@ -1,0 +1,249 @@
+import type { Hole, Window } from '../../pipeline/unit.ts'
+import { HoleBook } from './holes.ts'
+import { cutWindow, DAY_MS, floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, TOO_LONG_MS, WindowLength } from './windows.ts'
+
+/** A window ends so long before the server's time: one that is still current is refused. */
+export const LIVE_EDGE_MS = 30 * SECOND_MS
+/** The API answers for so long back. */
+export const HORIZON_MS = 7 * DAY_MS
+/** Where reading goes on after a gap: so far inside the horizon that it does not run away again at once. */
+const INSIDE_HORIZON_MS = 10 * MINUTE_MS
+const LIGHT_OVERLAP_MS = 2 * MINUTE_MS
+/** Interval ends may be inclusive, and a piece before a hole may begin up to 30 s before the mark. */
+const FORGET_AFTER_MS = 60 * SECOND_MS
+/** A failing piece of at most this length can become a hole, after so long. */
+const HOLE_MAX_MS = 60 * SECOND_MS
+const HOLE_AFTER_MS = HOUR_MS
+
+export interface PassRules {
+  readonly periodMs: number
+  readonly lookBackMs: number
+  readonly sweepPeriodMs: number
+}
+
+export interface Instant {
+  /** The API's clock; never ahead of it. */
+  readonly server: number
+  /** Whether the API has told its time yet. */
+  readonly isKnown: boolean
+  readonly monotonic: number
+}
+
+/** What to do next: `probe` is a window behind a failing piece, to see whether the API otherwise answers; `hole` a hole to try again. */
+export interface Step {
+  readonly kind: 'read' | 'probe' | 'hole' | 'gap' | 'hole-lost'
+  readonly window: Window
+  /** Nothing is due behind this window. */
+  readonly isLast: boolean
+}
+
+interface Pass {
+  readonly isFull: boolean
+  readonly beganAt: number
+  cursor: number
+  /** An earlier window of the pass ended where the API may still change what it shows: the mark stays. */
+  isStopped: boolean
+  isOver: boolean
+  /** Stay so much further from the live edge, because the API called a window still current. */
+  marginMs: number
+}
+
+/** A piece that the API could not serve although it may otherwise answer. */
+interface Failing {
+  window: Window
+  readonly since: number
+  reason: string
+  /** The next step is a probe. */
+  isProbeDue: boolean
+  probes: number
+}
+
+/**
+ * Which windows a service reads, and what that does to its mark. Pure logic: no clock, no I/O.
+ *
+ *   begin ──▶ next ──▶ served ──▶ next ... ──▶ null: the pass is over
+ *               ▲         │
+ *               └─ failed ┘   (after a wait, the same place again)
+ *
+ * After a window [a, b), requested at server time t, is in the buffer: `settled = max(settled, min(b, t − look_back))`, as long as no
+ * earlier window of the same pass ended after its own t − look_back. A light pass never moves it.
+ */
+export class Passes {
+  readonly #rules: PassRules
+  readonly #length = new WindowLength()
+  readonly #holes: HoleBook
+  #settled: number
+  #furthest: number
+  #lastFullAt: number | null = null
+  #pass: Pass | null = null
+  #failing: Failing | null = null
+
+  constructor(rules: PassRules, saved: { readonly settled: number; readonly holes: readonly Hole[] }) {
+    this.#rules = rules
+    this.#settled = floorToSecond(saved.settled)
+    this.#furthest = this.#settled
+    this.#holes = new HoleBook(saved.holes)
+  }
+
+  get settled(): number {
+    return this.#settled
+  }
+
+  /** The furthest end that was read. */
+  get furthest(): number {
+    return this.#furthest
+  }
+
+  get holes(): readonly Hole[] {
+    return this.#holes.list
+  }
+
+  get isFull(): boolean {
+    return this.#pass?.isFull ?? false
+  }
+
+  /** Whole seconds; windows end here at the latest. */
+  static limit(server: number): number {
+    return floorToSecond(server - LIVE_EDGE_MS)
+  }
+
+  begin({ monotonic }: Instant, periodMs = this.#rules.periodMs): void {
+    const { sweepPeriodMs } = this.#rules
+    const isFull = this.#lastFullAt === null || monotonic - this.#lastFullAt >= sweepPeriodMs - periodMs / 2
+    const cursor = isFull ? this.#settled : Math.max(this.#settled, this.#furthest - LIGHT_OVERLAP_MS)
+    this.#pass = { isFull, beganAt: monotonic, cursor, isStopped: false, isOver: false, marginMs: 0 }
+  }
+
+  /** Null: the pass is over. */
+  next(now: Instant): Step | null {
+    const pass = this.#pass
+    if (pass === null || pass.isOver) return null
+    return this.#lostStep(pass, now) ?? this.#holeStep(now) ?? this.#readStep(pass, now)
+  }
+
+  /** The window of a step was read up to `servedTo` (not beyond the window), asked for at `requestedAt` of the API's clock. */
+  served(step: Step, { servedTo, requestedAt, tookMs, now }: { servedTo: number; requestedAt: number; tookMs: number; now: Instant }): void {
+    const { window, kind } = step
+    if (tookMs > TOO_LONG_MS) this.#length.halve(window)
+    else this.#length.good()
+    if (kind === 'hole') {
+      this.#holes.close({ from: window.from, to: servedTo < window.to ? Math.min(servedTo, window.to - SHORTEST_WINDOW_MS) : window.to })
+      return
+    }
+    const pass = this.#pass
+    if (pass === null) throw new Error('a window was served outside a pass')
+    if (kind === 'probe' && this.#failing !== null) {
+      const { window: { from }, reason } = this.#failing
+      this.#holes.add({ from, to: window.from }, now.server, reason)
+    }
+    this.#failing = null
+    this.#moveMark(pass, servedTo, requestedAt)
+    pass.cursor = servedTo
+    this.#furthest = Math.max(this.#furthest, servedTo)
+    if (pass.isFull) this.#lastFullAt = pass.beganAt
+    if (step.isLast || servedTo < window.to) pass.isOver = true
+  }
+
+  /**
+   * A step failed. `isPieceAtFault`: what failed may be this window and not the API as a whole; `isTooMuch`: a shorter one may go well.
+   * Returns true where the next step is worth trying at once.
+   */
+  failed(step: Step, { isPieceAtFault, isTooMuch, reason, now }: { isPieceAtFault: boolean; isTooMuch: boolean; reason: string; now: Instant }): boolean {
+    const { window, kind } = step
+    if (kind === 'hole') {
+      this.#holes.failed(window, now.server, now.monotonic, reason)
+      return true
+    }
+    if (kind === 'probe') {
+      if (this.#failing !== null) this.#failing = { ...this.#failing, isProbeDue: false, probes: this.#failing.probes + 1 }
+      return false
+    }
+    if (!isPieceAtFault) return false
+    if (isTooMuch) this.#length.halve(window)
+    const known = this.#failing?.window.from === window.from ? this.#failing : null
+    const since = known?.since ?? now.monotonic
+    const isProbeDue = window.to - window.from <= HOLE_MAX_MS && now.monotonic - since >= HOLE_AFTER_MS
+    this.#failing = { window, since, reason, isProbeDue, probes: known?.probes ?? 0 }
+    return isProbeDue
+  }
+
+  /** The API called the window still current: its clock is behind what we thought. */
+  retreat(): void {
+    if (this.#pass !== null) this.#pass.marginMs += LIVE_EDGE_MS
+  }
+
+  /** The API no longer keeps the beginning of this step's window: what is lost, as far as is known. */
+  gapAt({ window, kind }: Step, now: Instant): Step {
+    const inside = floorToSecond(now.server - HORIZON_MS) + INSIDE_HORIZON_MS
+    if (kind === 'hole') return { kind: 'hole-lost', window: { from: window.from, to: window.to }, isLast: false }
+    return { kind: 'gap', window: { from: window.from, to: Math.max(inside, window.from + INSIDE_HORIZON_MS) }, isLast: false }
+  }
+
+  /** The window of a `gap` or `hole-lost` step is given up. */
+  lost({ window, kind }: Step, now: Instant): void {
+    this.#holes.close(window)
+    if (kind === 'hole-lost') return
+    this.#settled = Math.max(this.#settled, window.to)
+    this.#furthest = Math.max(this.#furthest, this.#settled)
+    this.#failing = null
+    this.#lastFullAt = null
+    this.begin(now)
+  }
+
+  /** Which of these windows' fingerprints can no longer be met again; `current` belongs to the unit that is being made. */
+  forgettable(windows: readonly Window[], current: Window): Window[] {
+    return windows.filter(
+      (window) =>
+        window.to + FORGET_AFTER_MS < this.#settled &&
+        !this.#holes.touches(window, FORGET_AFTER_MS) &&
+        (window.from !== current.from || window.to !== current.to),
+    )
+  }
+
+  #moveMark(pass: Pass, servedTo: number, requestedAt: number): void {
+    if (!pass.isFull || pass.isStopped) return
+    const final = floorToSecond(requestedAt - this.#rules.lookBackMs)
+    this.#settled = Math.max(this.#settled, Math.min(servedTo, final))
+    if (servedTo > final) pass.isStopped = true
+  }
+
+  #lostStep(pass: Pass, { server, isKnown }: Instant): Step | null {
+    if (!isKnown) return null
+    const horizon = floorToSecond(server - HORIZON_MS)
+    const hole = this.#holes.expired(horizon)
+    if (hole !== null) return { kind: 'hole-lost', window: hole, isLast: false }
+    if (pass.cursor >= horizon) return null
+    return { kind: 'gap', window: { from: pass.cursor, to: horizon + INSIDE_HORIZON_MS }, isLast: false }
+  }
+
+  #holeStep({ server, monotonic }: Instant): Step | null {
+    const window = this.#holes.due(server, monotonic)
+    return window === null ? null : { kind: 'hole', window, isLast: false }
+  }
+
+  #readStep(pass: Pass, { server, isKnown }: Instant): Step | null {
+    const limit = Passes.limit(server) - pass.marginMs
+    const failing = this.#failing
+    if (failing?.isProbeDue === true) {
+      const window = this.#probe(failing, limit)
+      if (window !== null) return { kind: 'probe', window, isLast: isKnown && window.to === limit }
+    }
+    const from = this.#holes.startFrom(pass.cursor)
+    const bound = this.#holes.boundBehind(from, limit)
+    const window = cutWindow(from, bound, this.#length.value)
+    return window === null ? null : { kind: 'read', window, isLast: isKnown && window.to === limit }
+  }
+
+  /** Directly behind the failing piece, then further and further away: more than one piece may be bad. */
+  #probe(failing: Failing, limit: number): Window | null {
+    const distance = (2 ** (failing.probes % 8) - 1) * MINUTE_MS
+    const start = this.#holes.startFrom(failing.window.to + distance)
+    if (start < failing.window.to) return null
+    const window = cutWindow(start, this.#holes.boundBehind(start, limit), this.#length.value)
+    if (window === null && failing.probes % 8 > 0) {
+      failing.probes = 0
+      return this.#probe(failing, limit)
+    }
+    return window
+  }
+}

@@ -1,0 +1,63 @@
+import type { Window } from '../../pipeline/unit.ts'
+
+export const SECOND_MS = 1_000
+export const MINUTE_MS = 60 * SECOND_MS
+export const HOUR_MS = 60 * MINUTE_MS
+export const DAY_MS = 24 * HOUR_MS
+
+/** The API's bounds for one request (facts on the SIEM API: at least 30 s, at most an hour). */
+export const SHORTEST_WINDOW_MS = 30 * SECOND_MS
+export const LONGEST_WINDOW_MS = HOUR_MS
+/** A response that takes longer than this is too much for one window. */
+export const TOO_LONG_MS = 60 * SECOND_MS
+const GOOD_ONES_BEFORE_GROWTH = 10
+
+/** The API's times are whole seconds. */
+export function floorToSecond(epochMs: number): number {
+  return Math.floor(epochMs / SECOND_MS) * SECOND_MS
+}
+
+/** `2026-11-20T10:00:00Z`: to the second, as the API writes it, and without a `+` that a query would have to escape. */
+export function writeTime(epochMs: number): string {
+  return new Date(floorToSecond(epochMs)).toISOString().replace(/\.\d+Z$/, 'Z')
+}
+
+export function writeWindow({ from, to }: Window): string {
+  return `${writeTime(from)}/${writeTime(to)}`
+}
+
+/**
+ * The next window in [from, limit): at most `longest`, and never so that less than the API's shortest window is left behind it.
+ * Null: too little is there for a request.
+ */
+export function cutWindow(from: number, limit: number, longest: number): Window | null {
+  const available = limit - from
+  if (available < SHORTEST_WINDOW_MS) return null
+  if (available <= longest) return { from, to: limit }
+  const rest = available - longest
+  if (rest >= SHORTEST_WINDOW_MS) return { from, to: from + longest }
+  return { from, to: available < 2 * SHORTEST_WINDOW_MS ? limit : limit - SHORTEST_WINDOW_MS }
+}
+
+/** How long windows may be now: halved by what the API cannot serve or serves too slowly, doubled after ten good ones. */
+export class WindowLength {
+  #value = LONGEST_WINDOW_MS
+  #goodOnes = 0
+
+  get value(): number {
+    return this.#value
+  }
+
+  halve({ from, to }: Window): void {
+    const half = floorToSecond((to - from) / 2)
+    this.#value = Math.max(SHORTEST_WINDOW_MS, Math.min(this.#value, half))
+    this.#goodOnes = 0
+  }
+
+  good(): void {
+    this.#goodOnes += 1
+    if (this.#goodOnes < GOOD_ONES_BEFORE_GROWTH) return
+    this.#goodOnes = 0
+    this.#value = Math.min(LONGEST_WINDOW_MS, this.#value * 2)
+  }
+}
