@@ -1,0 +1,104 @@
+import type { Logger } from 'pino'
+import type { Clock } from '../../pipeline/clock.ts'
+import type { DevoConfig } from './config.ts'
+import type { Connect } from './connection.ts'
+import { PeerEndError, Proof } from './proof.ts'
+
+export type EndpointConfig = Pick<DevoConfig, 'address' | 'port' | 'confirm' | 'quietMs' | 'drainTimeoutMs' | 'probeMs' | 'settleMs'>
+
+/**
+ * One remote end: what is known of it, and its proofs in flight.
+ *
+ * An empty connection that is kept silent for longer, the *probe*, must have ended well before the first event leaves, and again after an
+ * end that was not as expected. It shows what a quick shipment would not (a refused certificate, a terminator without its backend), and whether
+ * the endpoint ends with a close_notify; once it has, that is demanded of every end, until the process ends.
+ */
+export class Endpoint {
+  readonly #config: EndpointConfig
+  readonly #connect: Connect
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #proofs = new Set<Proof>()
+  readonly #closing = new AbortController()
+  #probe: Promise<void> | null = null
+  #proven = false
+  #sendsCloseNotify = false
+
+  constructor(config: EndpointConfig, connect: Connect, clock: Clock, log: Logger) {
+    this.#config = config
+    this.#connect = connect
+    this.#clock = clock
+    this.#log = log
+  }
+
+  /** Begins the probe that the first shipment will wait for. Its failure is only logged: that shipment begins another one. */
+  warmUp(): void {
+    this.#sharedProbe().catch((err: unknown) => {
+      if (!this.#closing.signal.aborted) this.#log.warn({ err }, 'the endpoint cannot take events yet')
+    })
+  }
+
+  /** Proves that the endpoint accepts us, with no event. A probe that is under way counts. Rejects with what is wrong. */
+  async check(signal: AbortSignal): Promise<void> {
+    await abortable(this.#sharedProbe(), signal)
+  }
+
+  /** A connection for one shipment. Rejects with the error of the probe that it had to wait for, of the connection, or the signal's reason. */
+  async open(signal: AbortSignal): Promise<Proof> {
+    if (!this.#proven) await abortable(this.#sharedProbe(), signal)
+    const { confirm, quietMs, settleMs } = this.#config
+    const proof = await this.#newProof(confirm === 'drain' ? quietMs : settleMs, signal)
+    proof.result.catch((error: unknown) => {
+      if (error instanceof PeerEndError) this.#proven = false
+    })
+    return proof
+  }
+
+  /** Open proofs fail. Resolves when no connection is left. */
+  async close(reason: Error): Promise<void> {
+    this.#closing.abort(reason)
+    await Promise.all([...this.#proofs].map((proof) => proof.release(reason)))
+    await this.#probe?.catch(() => undefined)
+  }
+
+  #sharedProbe(): Promise<void> {
+    this.#probe ??= this.#runProbe().finally(() => (this.#probe = null))
+    return this.#probe
+  }
+
+  async #runProbe(): Promise<void> {
+    this.#proven = false
+    const proof = await this.#newProof(this.#config.probeMs, this.#closing.signal)
+    proof.conclude()
+    const { closeNotify } = await proof.result
+    if (closeNotify && !this.#sendsCloseNotify) this.#log.debug('the endpoint ends with close_notify: from now on it must')
+    this.#sendsCloseNotify ||= closeNotify
+    this.#proven = true
+  }
+
+  async #newProof(silentMs: number, signal: AbortSignal): Promise<Proof> {
+    this.#closing.signal.throwIfAborted()
+    const { confirm, drainTimeoutMs, address, port } = this.#config
+    const rules = { confirm, silentMs, drainTimeoutMs, needsCloseNotify: this.#sendsCloseNotify, peer: `${address}:${port}` }
+    const proof = new Proof(rules, this.#clock)
+    const connection = await this.#connect(proof, signal)
+    this.#proofs.add(proof)
+    proof.begin(connection)
+    void proof.closedDown.then(() => this.#proofs.delete(proof))
+    if (this.#closing.signal.aborted) proof.abandon(new Error('the output was closed'))
+    return proof
+  }
+}
+
+/** Waits for the promise, or until the signal aborts; the work behind it goes on. */
+async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
+  const aborted = Promise.withResolvers<never>()
+  const abort = (): void => aborted.reject(signal.reason)
+  signal.addEventListener('abort', abort)
+  try {
+    return await Promise.race([work, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}

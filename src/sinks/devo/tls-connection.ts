@@ -1,0 +1,178 @@
+import net from 'node:net'
+import tls from 'node:tls'
+import type { Clock } from '../../pipeline/clock.ts'
+import { RetryableError } from '../../pipeline/errors.ts'
+import type { DevoConfig } from './config.ts'
+import type { Connect, Connection, PeerWatcher } from './connection.ts'
+import { readCredentials } from './credentials.ts'
+import { explainTlsError } from './tls-errors.ts'
+import { RecordReader, RecordTap } from './tls-records.ts'
+
+export type TlsTarget = Pick<DevoConfig, 'address' | 'port' | 'chain' | 'cert' | 'key' | 'verifyHostname' | 'allowWeakCertificates'>
+
+/** For DNS, TCP and the TLS handshake together. */
+const CONNECT_TIMEOUT_MS = 10_000
+/** Node gives one of several addresses 250 ms by default, which is short for the other side of the world. */
+const ADDRESS_TIMEOUT_MS = 2_000
+
+/** TLS 1.2 or later with a client certificate; the chain is the only authority trusted, and the files are read anew for every connection. */
+export function connectTls(target: TlsTarget, clock: Clock): Connect {
+  return async (watcher, signal) => {
+    const context = await readCredentials(target)
+    signal.throwIfAborted()
+    const connection = new TlsConnection(target, context, watcher)
+    const opened = Promise.withResolvers<Connection>()
+    const cancelTimer = clock.after(CONNECT_TIMEOUT_MS, () => opened.reject(connection.tooLate()))
+    const abort = (): void => opened.reject(signal.reason)
+    signal.addEventListener('abort', abort)
+    connection.whenOpen.then(() => opened.resolve(connection), opened.reject)
+    try {
+      return await opened.promise
+    } catch (error) {
+      connection.destroy()
+      throw error
+    } finally {
+      cancelTimer()
+      signal.removeEventListener('abort', abort)
+    }
+  }
+}
+
+/**
+ * TLS over a tap over a TCP socket.
+ *
+ *   opening ──secureConnect──▶ open ──both sockets closed──▶ closed
+ *      └──────any error, whenOpen rejects──────────▶ closed, and the watcher hears nothing
+ */
+class TlsConnection implements Connection {
+  readonly whenOpen: Promise<unknown>
+  readonly #target: TlsTarget
+  readonly #watcher: PeerWatcher
+  readonly #tcp: net.Socket
+  readonly #tap: RecordTap
+  readonly #tls: tls.TLSSocket
+  readonly #records = new RecordReader()
+  readonly #opening = Promise.withResolvers<null>()
+  #open = false
+  #failed = false
+  #protocol: string | null = null
+  #tcpConnected = false
+  #tcpEnded = false
+  #tlsEnded = false
+  #tcpClosed = false
+  #tlsClosed = false
+
+  constructor(target: TlsTarget, context: tls.SecureContext, watcher: PeerWatcher) {
+    this.#target = target
+    this.#watcher = watcher
+    this.whenOpen = this.#opening.promise
+    const { address, port } = target
+    this.#tcp = net.connect({
+      host: address, port, noDelay: true, allowHalfOpen: true, autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
+    })
+    this.#tap = new RecordTap(this.#tcp, this.#records, () => this.#arrived())
+    this.#tls = tls.connect({
+      socket: this.#tap,
+      host: address,
+      secureContext: context,
+      ...(net.isIP(address) === 0 && { servername: address }),
+      ...(!target.verifyHostname && { checkServerIdentity: () => undefined }),
+    })
+    this.#tcp.on('connect', () => (this.#tcpConnected = true))
+    this.#tcp.on('end', () => this.#tcpEnd())
+    this.#tcp.on('error', (error: Error) => this.#fail(error))
+    this.#tcp.on('close', () => {
+      this.#tcpClosed = true
+      // TLS cannot go on, and does not always notice by itself.
+      this.#tls.destroy()
+      this.#tap.destroy()
+      this.#closed()
+    })
+    this.#tap.on('error', (error: Error) => this.#fail(error))
+    this.#tls.on('secureConnect', () => {
+      this.#open = true
+      this.#protocol = this.#tls.getProtocol()
+      this.#opening.resolve(null)
+    })
+    this.#tls.on('data', (chunk: Buffer) => this.#watcher.peerSent(chunk.length))
+    this.#tls.on('end', () => this.#tlsEnd())
+    this.#tls.on('error', (error: Error) => this.#fail(error))
+    this.#tls.on('close', () => {
+      this.#tlsClosed = true
+      if (!this.#tlsEnded) this.#tcp.destroy()
+      this.#closed()
+    })
+  }
+
+  get bytesFlushed(): number {
+    return this.#tap.bytesFlushed
+  }
+
+  write(bytes: Uint8Array, flushed: () => void): void {
+    this.#tls.write(bytes, (error) => {
+      if (!error) flushed()
+    })
+  }
+
+  end(ended: () => void): void {
+    this.#tls.end(ended)
+  }
+
+  /**
+   * A timer that is late runs before the sockets are asked. Two whole rounds of the event loop's poll phase lie between three immediates: the
+   * first may read bytes, and only the second the end behind them.
+   */
+  afterArrivals(callback: () => void): void {
+    setImmediate(() => setImmediate(() => setImmediate(callback)))
+  }
+
+  destroy(): void {
+    this.#tls.destroy()
+    this.#tap.destroy()
+    this.#tcp.destroy()
+  }
+
+  tooLate(): RetryableError {
+    const { address, port } = this.#target
+    const seconds = CONNECT_TIMEOUT_MS / 1000
+    return new RetryableError(
+      this.#tcpConnected
+        ? `${address}:${port} accepted the connection but did not finish the TLS handshake within ${seconds} s`
+        : `${address}:${port} does not answer: no connection within ${seconds} s`,
+    )
+  }
+
+  #arrived(): void {
+    if (this.#open && this.#records.lastIsAlert(this.#protocol)) this.#watcher.peerEnding()
+  }
+
+  #tcpEnd(): void {
+    this.#tcpEnded = true
+    if (this.#open) this.#watcher.peerEnding()
+  }
+
+  #tlsEnd(): void {
+    this.#tlsEnded = true
+    if (this.#open) this.#watcher.peerEnded()
+  }
+
+  #fail(error: Error): void {
+    const first = !this.#failed
+    this.#failed = true
+    if (!first) return
+    const explained = explainTlsError(error, this.#target)
+    if (this.#open) this.#watcher.failed(explained)
+    else this.#opening.reject(explained)
+  }
+
+  #closed(): void {
+    if (!this.#tcpClosed || !this.#tlsClosed) return
+    if (!this.#open) {
+      const { address, port } = this.#target
+      this.#opening.reject(new RetryableError(`${address}:${port} ended the connection during the TLS handshake`))
+      return
+    }
+    const orderly = !this.#failed && this.#tcpEnded && this.#tlsEnded && this.#records.whole
+    this.#watcher.closed(orderly ? { closeNotify: this.#records.lastIsAlert(this.#protocol) } : null)
+  }
+}

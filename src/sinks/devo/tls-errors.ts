@@ -1,0 +1,95 @@
+import { basename } from 'node:path'
+import { RetryableError } from '../../pipeline/errors.ts'
+import type { DevoConfig } from './config.ts'
+
+/** What the messages name. */
+export type Endpoint = Pick<DevoConfig, 'address' | 'port' | 'chain' | 'cert'>
+
+const NETWORK: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'refuses connections: nothing listens there, or a firewall rejects it',
+  ENOTFOUND: 'has no address: the name does not exist, or DNS does not know it',
+  EAI_AGAIN: 'has no address now: DNS does not answer',
+  ETIMEDOUT: 'does not answer',
+  EHOSTUNREACH: 'cannot be reached from this machine: no route to it',
+  ENETUNREACH: 'cannot be reached from this machine: no network',
+  ECONNRESET: 'reset the connection',
+  EPIPE: 'closed the connection while we were writing',
+}
+
+/** TLS alerts by which a peer refuses a client certificate: what they say, in words. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  CERTIFICATE_REQUIRED: 'it asks for one and did not accept this one',
+  UNKNOWN_CA: 'its issuer is not one that the endpoint trusts',
+  CERTIFICATE_EXPIRED: 'it has expired',
+  CERTIFICATE_REVOKED: 'it was revoked',
+  CERTIFICATE_UNKNOWN: 'no reason was given',
+  BAD_CERTIFICATE: 'it is damaged or was not accepted',
+  UNSUPPORTED_CERTIFICATE: 'its kind or purpose is not accepted',
+  ACCESS_DENIED: 'access denied',
+  DECRYPT_ERROR: 'its signature was not accepted',
+  HANDSHAKE_FAILURE: 'or no common cipher was found (handshake failure)',
+}
+
+/** Why Node (OpenSSL) did not accept the peer's certificate. */
+function distrust(code: string, { address, chain }: Endpoint): string | null {
+  const file = basename(chain)
+  switch (code) {
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+    case 'UNABLE_TO_GET_ISSUER_CERT':
+    case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
+    case 'SELF_SIGNED_CERT_IN_CHAIN':
+    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
+    case 'CERT_SIGNATURE_FAILURE':
+    case 'CERT_UNTRUSTED':
+      return `${file} does not sign the endpoint's certificate; take the chain that belongs to this Devo domain`
+    case 'CERT_HAS_EXPIRED':
+      return `the endpoint's certificate (or one in ${file}) has expired; if it has not, this machine's clock is wrong`
+    case 'CERT_NOT_YET_VALID':
+      return `the endpoint's certificate (or one in ${file}) is not yet valid; is this machine's clock right?`
+    case 'CERT_REVOKED':
+      return "the endpoint's certificate was revoked"
+    case 'CA_MD_TOO_WEAK':
+    case 'CA_KEY_TOO_SMALL':
+    case 'EE_KEY_TOO_SMALL':
+      return `the endpoint's certificate (or one in ${file}) is too weak for TLS today; allow_weak_certificates: true takes it all the same`
+    case 'INVALID_PURPOSE':
+      return "the endpoint's certificate is not one for a server"
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return `the endpoint's certificate is not for ${address}`
+    default:
+      return null
+  }
+}
+
+/** Says in words what an error of the connection means, with the file or the peer at fault. */
+export function explainTlsError(error: Error, endpoint: Endpoint): RetryableError {
+  const { address, port, cert } = endpoint
+  const where = `${address}:${port}`
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  const say = (message: string): RetryableError => new RetryableError(`${where}: ${message}`, { cause: error })
+
+  if (code in NETWORK) return new RetryableError(`${where} ${NETWORK[code] ?? ''}`, { cause: error })
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return say(`${wrongName(error, address)}; verify_hostname: false takes it all the same`)
+  const distrusted = distrust(code, endpoint)
+  if (distrusted !== null) return say(distrusted)
+  if (/UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION|VERSION_TOO_LOW/.test(code)) return say('the endpoint speaks no TLS 1.2 or later')
+  if (/WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER|UNEXPECTED_MESSAGE/.test(code)) {
+    return say('what answers there does not speak TLS; is the port right?')
+  }
+  const alert = /ALERT_(?:NUMBER_\d+_)?([A-Z_]+)$/.exec(code)?.[1]
+  if (alert !== undefined && alert in REFUSALS) {
+    return say(`the endpoint refused our client certificate ${basename(cert)} (${REFUSALS[alert] ?? ''})`)
+  }
+  if (alert !== undefined) return say(`the endpoint refused the connection (${alert.toLowerCase().replaceAll('_', ' ')})`)
+  return say('the TLS connection failed')
+}
+
+/** Node's error brings the certificate that was seen. */
+function wrongName(error: Error, address: string): string {
+  const certificate: unknown = 'cert' in error ? error.cert : null
+  const names =
+    typeof certificate === 'object' && certificate !== null && 'subjectaltname' in certificate && typeof certificate.subjectaltname === 'string'
+      ? certificate.subjectaltname.replace(/(DNS|IP Address):/g, '')
+      : 'another name'
+  return `the endpoint's certificate is for ${names}, not for ${address}`
+}
