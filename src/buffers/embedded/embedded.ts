@@ -1,0 +1,147 @@
+import type { Logger } from 'pino'
+import type { BatchStream, BufferSnapshot, Cursor, EventBuffer, OutputStart, ReadRange } from '../../pipeline/buffer.ts'
+import type { Clock } from '../../pipeline/clock.ts'
+import { describeError } from '../../pipeline/errors.ts'
+import type { DeadLetter, ServiceState, Unit } from '../../pipeline/unit.ts'
+import type { LogEnds } from './chunks.ts'
+import { cursorOf, parseCursor } from './cursor.ts'
+import { copyDeadLetters } from './protocol.ts'
+import type { StoreOptions } from './store.ts'
+import { ChunkStream } from './stream.ts'
+import { LocalStore, ThreadedStore } from './thread.ts'
+import type { StoreClient } from './thread.ts'
+import { Waiters } from './waiters.ts'
+
+const TRIM_EVERY_MS = 60_000
+/** Between two steps of removing: appends and reads come first. */
+const TRIM_PAUSE_MS = 25
+
+export interface EmbeddedBufferOptions {
+  /** The state folder; made where it is missing. */
+  readonly dir: string
+  /** How long delivered events stay for replay. */
+  readonly retentionMs: number
+  readonly maxSizeBytes: number
+  readonly clock: Clock
+  readonly log: Logger
+  /** True: SQLite runs in the calling thread and blocks it. For simulations. */
+  readonly inThread?: boolean
+}
+
+/**
+ * Opens the buffer in the state folder, and holds the folder until `close`. Throws FatalError where only a person can help (the folder
+ * is in use, the file is damaged, newer or not a buffer), RetryableError while the folder is full or may not be written.
+ */
+export async function openEmbeddedBuffer(options: EmbeddedBufferOptions): Promise<EventBuffer> {
+  const { dir, retentionMs, maxSizeBytes, clock, inThread = false } = options
+  const storeOptions: StoreOptions = { dir, retentionMs, maxSizeBytes, now: clock.now() }
+  let store: StoreClient
+  if (inThread) {
+    store = new LocalStore(storeOptions)
+  } else {
+    const threaded = new ThreadedStore()
+    await threaded.open(storeOptions)
+    store = threaded
+  }
+  return new EmbeddedBuffer(store, await store.call('ends'), options)
+}
+
+class EmbeddedBuffer implements EventBuffer {
+  readonly #store: StoreClient
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #waiters: Waiters
+  #appended = false
+  #trimming = false
+  #cancelTrim: () => void
+  #closed: Promise<void> | null = null
+
+  constructor(store: StoreClient, ends: LogEnds, { clock, log }: EmbeddedBufferOptions) {
+    this.#store = store
+    this.#clock = clock
+    this.#log = log
+    this.#waiters = new Waiters(ends)
+    this.#cancelTrim = clock.after(TRIM_EVERY_MS, this.#trim)
+  }
+
+  loadService(inputId: string, service: string): Promise<ServiceState | null> {
+    return this.#store.call('loadService', inputId, service)
+  }
+
+  startService(inputId: string, service: string, settled: number, startTime: number | null): Promise<void> {
+    return this.#store.call('startService', inputId, service, settled, startTime)
+  }
+
+  async assertRoom(): Promise<void> {
+    this.#waiters.update(await this.#store.call('assertRoom'))
+  }
+
+  async append(unit: Unit): Promise<void> {
+    this.#appended = true
+    this.#waiters.update(await this.#store.call('append', unit))
+  }
+
+  async openOutputs(outputs: readonly OutputStart[]): Promise<ReadonlyMap<string, { readonly cursor: Cursor; readonly missedEvents: number }>> {
+    const opened = await this.#store.call('openOutputs', outputs)
+    return new Map(opened.map(({ name, chunk, missedEvents }) => [name, { cursor: cursorOf(chunk), missedEvents }]))
+  }
+
+  read(_output: string, range: ReadRange): BatchStream {
+    return new ChunkStream((request) => this.#store.call('page', request), range)
+  }
+
+  async waitBeyond(_output: string, cursor: Cursor, signal: AbortSignal): Promise<void> {
+    await this.#waiters.wait(parseCursor(cursor), signal)
+  }
+
+  async commit(output: string, cursor: Cursor, deadLetters: readonly DeadLetter[]): Promise<void> {
+    await this.#store.call('commit', output, parseCursor(cursor), copyDeadLetters(deadLetters), this.#clock.now())
+  }
+
+  load(pool: string): Promise<readonly (readonly [minute: number, requests: number])[]> {
+    return this.#store.call('loadRequests', pool)
+  }
+
+  async count(pool: string, minute: number, forgetBefore: number): Promise<void> {
+    await this.#store.call('countRequest', pool, minute, forgetBefore)
+  }
+
+  snapshot(): Promise<BufferSnapshot> {
+    return this.#store.call('snapshot')
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.#cancelTrim()
+    this.#waiters.close(new Error('the embedded buffer is closed'))
+    await this.#store.close()
+  }
+
+  /** One small step each time, then the timer again: what else wants the store comes in between. */
+  readonly #trim = (): void => {
+    void this.#trimStep().then((pauseMs) => {
+      if (this.#closed === null) this.#cancelTrim = this.#clock.after(pauseMs, this.#trim)
+    })
+  }
+
+  async #trimStep(): Promise<number> {
+    try {
+      const { more, ends } = await this.#store.call('trim', this.#clock.now())
+      this.#waiters.update(ends)
+      if (more) return TRIM_PAUSE_MS
+      if (!this.#appended) await this.#store.call('truncateLog')
+      this.#appended = false
+      if (this.#trimming) this.#log.info('removing delivered events works again')
+      this.#trimming = false
+    } catch (error) {
+      // Not lost, only later; whoever appends will hear of a disk that is full or broken.
+      if (this.#closed === null && !this.#trimming) this.#log.warn(`removing delivered events: ${describeError(error)}`)
+      this.#trimming = true
+    }
+    return TRIM_EVERY_MS
+  }
+}

@@ -1,0 +1,75 @@
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { FatalError } from '../../pipeline/errors.ts'
+
+/** How long a second collector waits for the first to leave (a restart may overlap for a moment). */
+const PATIENCE_MS = 1000
+
+/**
+ * One collector a folder: an exclusive transaction on `buffer.lock`, held for life. The kernel frees it with the process, whatever
+ * kills it, and it does not care for process numbers (two containers on one volume). Throws FatalError that names the holder.
+ *
+ * Nobody may open `buffer.lock` or `buffer.db` by other means inside the holding process: closing such a file descriptor would drop
+ * SQLite's locks (POSIX). So who holds it stands in a file of its own.
+ */
+export class FolderLock {
+  readonly #db: Database.Database
+  readonly #infoPath: string
+
+  constructor(dir: string, now: number) {
+    const path = join(dir, 'buffer.lock')
+    this.#infoPath = join(dir, 'buffer.lock.json')
+    createPrivately(path)
+    this.#db = new Database(path, { timeout: PATIENCE_MS })
+    try {
+      this.#db.exec('BEGIN EXCLUSIVE')
+    } catch (error) {
+      this.#db.close()
+      if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_BUSY')) throw error
+      throw new FatalError(
+        `the state folder ${dir} is in use by ${this.#describeHolder()}. Stop that collector, or give this one a folder of its own (globals.persistence.config.directory_name)`,
+      )
+    }
+    this.#writeInfo(now)
+  }
+
+  release(): void {
+    if (!this.#db.open) return
+    rmSync(this.#infoPath, { force: true })
+    this.#db.close()
+  }
+
+  /** Only for people: on a full disk the collector starts without it. */
+  #writeInfo(now: number): void {
+    try {
+      rmSync(this.#infoPath, { force: true })
+      const info = { pid: process.pid, host: hostname(), since: new Date(now).toISOString() }
+      writeFileSync(this.#infoPath, `${JSON.stringify(info)}\n`, { mode: 0o600 })
+    } catch {
+      rmSync(this.#infoPath, { force: true })
+    }
+  }
+
+  #describeHolder(): string {
+    try {
+      const info: unknown = JSON.parse(readFileSync(this.#infoPath, 'utf8'))
+      if (typeof info === 'object' && info !== null && 'pid' in info && 'host' in info && 'since' in info) {
+        return `process ${String(info.pid)} on host ${String(info.host)} since ${String(info.since)}`
+      }
+    } catch {
+      // It starts or leaves at this moment, or its disk is full.
+    }
+    return 'another process'
+  }
+}
+
+/** Makes an empty file that only its owner may read, unless there is one. */
+export function createPrivately(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+  }
+}

@@ -1,0 +1,144 @@
+import { statfsSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import Database from 'better-sqlite3'
+import { BufferFullError } from '../../pipeline/buffer.ts'
+import { UNIT_MAX_BYTES } from '../../pipeline/unit.ts'
+import type { Unit } from '../../pipeline/unit.ts'
+import type { ChunkLog } from './chunks.ts'
+import type { OutputTable } from './outputs.ts'
+
+const STEP_CHUNKS = 64
+const STEP_BYTES = 16 * 1024 * 1024
+/** Deleting reads what it deletes: an append makes room in this many steps at most, the rest comes with the next ones. */
+const STEPS_PER_APPEND = 4
+/** Tree pages, position and fingerprints beside a unit's own bytes. */
+const OVERHEAD_BYTES = 256 * 1024
+/** Free disk space that is left to commits and removals, which make room: without it a disk that the buffer filled itself would stay full. */
+const DISK_RESERVE_BYTES = 1024 * 1024
+/** Once full, it is full until this share of the limit is free (at most 64 MiB), or it would flap with every shipment. */
+const HEADROOM_SHARE = 1 / 20
+const HEADROOM_MAX_BYTES = 64 * 1024 * 1024
+
+interface OldChunk {
+  readonly chunk: number
+  readonly bytes: number
+  readonly pulledAt: number
+}
+
+/**
+ * Keeps the file within its limit and removes what every open output has: after the retention, or earlier where room is needed.
+ * Free pages do not count (they are used again), the write-ahead log does. The file itself never grows past the limit.
+ */
+export class Room {
+  readonly #db: Database.Database
+  readonly #path: string
+  readonly #retentionMs: number
+  readonly #maxSizeBytes: number
+  readonly #outputs: OutputTable
+  readonly #oldest: Database.Statement<[number], OldChunk>
+  readonly #removeUpTo: (chunk: number) => void
+  readonly #pageBytes: number
+  #full = false
+
+  constructor(db: Database.Database, path: string, limits: { retentionMs: number; maxSizeBytes: number }, log: ChunkLog, outputs: OutputTable) {
+    this.#db = db
+    this.#path = path
+    this.#retentionMs = limits.retentionMs
+    this.#maxSizeBytes = limits.maxSizeBytes
+    this.#outputs = outputs
+    this.#oldest = db.prepare(`SELECT chunk, bytes, pulled_at AS pulledAt FROM chunks WHERE chunk <= ? ORDER BY chunk LIMIT ${STEP_CHUNKS}`)
+    const remove = db.transaction((chunk: number) => log.removeUpTo(chunk))
+    this.#removeUpTo = (chunk) => remove.immediate(chunk)
+    this.#pageBytes = Number(db.pragma('page_size', { simple: true }))
+  }
+
+  /** Makes room for an append of so many bytes, oldest delivered events first; throws BufferFullError where there is none. */
+  ensure(bytes: number): void {
+    const needed = bytes + OVERHEAD_BYTES
+    for (let step = 0; ; step += 1) {
+      const shortage = this.#shortage(needed)
+      if (shortage === null) break
+      if (step === 0) this.truncateLog()
+      else if (step > STEPS_PER_APPEND || !this.#removeStep(() => true)) {
+        this.#full = true
+        throw new BufferFullError(shortage)
+      }
+    }
+    this.#full = false
+  }
+
+  /** As for a full unit, scaled down for a tiny limit. */
+  ensureForAnyUnit(): void {
+    this.ensure(Math.min(UNIT_MAX_BYTES, this.#maxSizeBytes / 8))
+  }
+
+  /** Removes one small step of what every open output has and the retention has passed. True: there is more to do. */
+  trim(now: number): boolean {
+    // A pull from the far future was stamped by a clock that was wrong; it must not keep all that follows.
+    return this.#removeStep((chunk) => Math.abs(now - chunk.pulledAt) > this.#retentionMs)
+  }
+
+  /** Takes the write-ahead log into the file and empties it; a reader that is just reading prevents that, which is no harm. */
+  truncateLog(): void {
+    this.#db.pragma('busy_timeout = 0')
+    try {
+      this.#db.pragma('wal_checkpoint(TRUNCATE)')
+    } catch (error) {
+      if (!(error instanceof Database.SqliteError) || !/^SQLITE_(BUSY|LOCKED|FULL)/.test(error.code)) throw error
+    } finally {
+      this.#db.pragma('busy_timeout = 5000')
+    }
+  }
+
+  #shortage(needed: number): string | null {
+    const size = sizeInBytes(this.#db, this.#path)
+    const headroom = this.#full ? Math.min(this.#maxSizeBytes * HEADROOM_SHARE, HEADROOM_MAX_BYTES) : 0
+    if (size + needed + headroom > this.#maxSizeBytes) {
+      return (
+        `the buffer ${this.#path} is full: ${megabytes(size)} of ${megabytes(this.#maxSizeBytes)} MB (max_size_in_mb) are events that an output ` +
+        'has not delivered. Fetching waits and goes on by itself; see to that output, switch it off, or raise the limit'
+      )
+    }
+    const { bavail, bsize } = statfsSync(dirname(this.#path))
+    const free = bavail * bsize
+    const reusable = Number(this.#db.pragma('freelist_count', { simple: true })) * this.#pageBytes
+    // Once in the write-ahead log, and once more in the file as far as it has no free pages.
+    if (free < needed + Math.max(0, needed - reusable) + DISK_RESERVE_BYTES) {
+      return `the disk of the buffer ${this.#path} is full: ${megabytes(free)} MB free. Fetching waits and goes on by itself; free some space there`
+    }
+    return null
+  }
+
+  #removeStep(mayGo: (chunk: OldChunk) => boolean): boolean {
+    let last = 0
+    let bytes = 0
+    const oldest = this.#oldest.all(this.#outputs.deliveredChunk())
+    for (const chunk of oldest) {
+      if (bytes >= STEP_BYTES || !mayGo(chunk)) break
+      last = chunk.chunk
+      bytes += chunk.bytes
+    }
+    if (last === 0) return false
+    this.#removeUpTo(last)
+    return true
+  }
+}
+
+/** What a unit will take in the file, about. */
+export function unitBytes(unit: Unit): number {
+  let bytes = unit.position.seen?.fingerprints.length ?? 0
+  for (const chunk of unit.chunks) bytes += chunk.lines.length + chunk.fingerprints.length
+  for (const letter of unit.deadLetters) bytes += letter.event.length
+  // A row's last page is half empty on average.
+  return bytes + unit.chunks.length * 8192
+}
+
+/** Pages in use and the write-ahead log. */
+export function sizeInBytes(db: Database.Database, path: string): number {
+  const pages = Number(db.pragma('page_count', { simple: true })) - Number(db.pragma('freelist_count', { simple: true }))
+  return pages * Number(db.pragma('page_size', { simple: true })) + (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0)
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / (1024 * 1024)).toFixed(bytes < 10 * 1024 * 1024 ? 1 : 0)
+}
