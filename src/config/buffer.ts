@@ -1,0 +1,38 @@
+import { join, read, type Component, type Context } from './component.ts'
+import type { Node } from './node.ts'
+import type { BufferConfig } from './types.ts'
+
+const HOUR_MS = 3_600_000
+const MEGABYTE = 1024 * 1024
+
+const BUFFER: Component<{ readonly type: string }> = {
+  schema: { type: { doc: 'the kind of buffer', format: 'tap_choice', options: ['embedded', 'kafka'], default: 'embedded' } },
+  parts: ['config'],
+}
+
+interface EmbeddedValues {
+  readonly retention_in_hours: number
+  readonly max_size_in_mb: number
+}
+
+const EMBEDDED: Component<EmbeddedValues> = {
+  schema: {
+    retention_in_hours: { doc: 'how long delivered events stay for replay', format: 'tap_whole_number', min: 0, max: 87_600, default: 24 },
+    max_size_in_mb: { doc: 'how much the buffer may hold', format: 'tap_whole_number', min: 1, max: 100_000_000, default: 10_240 },
+  },
+}
+
+export function readBuffer(node: Node | undefined, context: Context): BufferConfig {
+  const path = 'buffer'
+  const section = read(BUFFER, node, path, context)
+  if (section.values.type === 'kafka') {
+    context.report.problem(join(path, 'type'), 'kafka is not available in this version; leave buffer out, or use type: embedded')
+    return embedded(EMBEDDED.schema.retention_in_hours.default ?? 0, EMBEDDED.schema.max_size_in_mb.default ?? 0)
+  }
+  const { values } = read(EMBEDDED, section.part('config'), join(path, 'config'), context)
+  return embedded(values.retention_in_hours, values.max_size_in_mb)
+}
+
+function embedded(hours: number, megabytes: number): BufferConfig {
+  return { type: 'embedded', retentionMs: hours * HOUR_MS, maxSizeBytes: megabytes * MEGABYTE }
+}

@@ -1,0 +1,13 @@
+import { read, type Component, type Context } from './component.ts'
+import type { Node } from './node.ts'
+import { OLD_CONSOLE } from './old-keys.ts'
+import type { ConsoleConfig } from './types.ts'
+
+const CONSOLE: Component<{ readonly format: string }> = {
+  schema: { format: { doc: 'how an event is written', format: 'tap_choice', options: ['line', 'ndjson'], default: 'line' } },
+  old: OLD_CONSOLE,
+}
+
+export function readConsole(node: Node | undefined, path: string, context: Context): ConsoleConfig {
+  return { format: read(CONSOLE, node, path, context).values.format === 'ndjson' ? 'ndjson' : 'line' }
+}

@@ -1,0 +1,76 @@
+import { isIP } from 'node:net'
+import type { DevoConfig } from '../sinks/devo/config.ts'
+import { checkClientCertificate } from './certificates.ts'
+import { fileOf } from './certificate-files.ts'
+import { join, read, type Component, type Context, type Section } from './component.ts'
+import type { Node } from './node.ts'
+import { OLD_DEVO } from './old-keys.ts'
+
+interface DevoValues {
+  readonly address: string
+  readonly port: number
+  readonly type: string
+  readonly chain: string
+  readonly cert: string
+  readonly key: string
+  readonly confirm: string
+  readonly quiet_in_milliseconds: number
+  readonly drain_timeout_in_seconds: number
+  readonly probe_in_milliseconds: number
+  readonly settle_in_seconds: number
+  readonly verify_hostname: boolean
+  readonly allow_weak_certificates: boolean
+}
+
+const DEVO: Component<DevoValues> = {
+  schema: {
+    address: { doc: 'the name of the Devo endpoint, such as collector-eu.devo.io', format: 'tap_text', default: null, check: checkAddress },
+    port: { doc: 'its port', format: 'tap_whole_number', min: 1, max: 65535, default: 443 },
+    // The old collector takes any spelling and uses TLS in any case.
+    type: { doc: 'SSL', format: 'tap_text', default: 'SSL', pattern: /^(?:ssl|tls)$/i, expected: 'SSL: Devo takes events over TLS only' },
+    chain: { doc: 'the file with the chain of Devo, in the folder certs', format: 'tap_text', default: null },
+    cert: { doc: 'the file with your certificate, in the folder certs', format: 'tap_text', default: null },
+    key: { doc: 'the file with the private key of your certificate, in the folder certs', format: 'tap_text', default: null },
+    confirm: { doc: 'what proves a delivery', format: 'tap_choice', options: ['drain', 'settle'], default: 'drain' },
+    quiet_in_milliseconds: { doc: 'how long a connection must stay silent', format: 'tap_whole_number', min: 0, max: 600_000, default: 1000 },
+    drain_timeout_in_seconds: { doc: 'how long the endpoint may take to end its side', format: 'tap_whole_number', min: 1, max: 3600, default: 30 },
+    probe_in_milliseconds: { doc: 'how long a probe stays silent', format: 'tap_whole_number', min: 0, max: 600_000, default: 5000 },
+    settle_in_seconds: { doc: 'how long no error may come', format: 'tap_whole_number', min: 1, max: 3600, default: 10 },
+    verify_hostname: { doc: 'whether the name in the certificate of Devo is checked', format: 'tap_yes_or_no', default: true },
+    allow_weak_certificates: { doc: 'whether weak keys and digests are taken', format: 'tap_yes_or_no', default: false },
+  },
+  aliases: { url: 'address', location: 'address', chain_loc: 'chain', cert_loc: 'cert', key_loc: 'key' },
+  old: OLD_DEVO,
+}
+
+/** Reads `config` of an output and, where wanted, looks at its three files. */
+export function readDevo(node: Node | undefined, path: string, context: Context): DevoConfig {
+  const section = read(DEVO, node, path, context)
+  const { values } = section
+  const files = { chain: file('chain', section, path, context), cert: file('cert', section, path, context), key: file('key', section, path, context) }
+  if (context.checkCertificates) checkClientCertificate(files, context)
+  return {
+    address: values.address,
+    port: values.port,
+    chain: files.chain?.file ?? '',
+    cert: files.cert?.file ?? '',
+    key: files.key?.file ?? '',
+    confirm: values.confirm === 'settle' ? 'settle' : 'drain',
+    quietMs: values.quiet_in_milliseconds,
+    drainTimeoutMs: values.drain_timeout_in_seconds * 1000,
+    probeMs: values.probe_in_milliseconds,
+    settleMs: values.settle_in_seconds * 1000,
+    verifyHostname: values.verify_hostname,
+    allowWeakCertificates: values.allow_weak_certificates,
+  }
+}
+
+function file(key: 'chain' | 'cert' | 'key', section: Section<DevoValues>, path: string, { root }: Context) {
+  if (!section.given(key)) return null
+  return fileOf(section.values[key], join(path, key), section.foreign(key), root)
+}
+
+function checkAddress(address: string): string | null {
+  if (isIP(address) !== 0 || /^[0-9A-Za-z]([0-9A-Za-z_.-]*[0-9A-Za-z.])?$/.test(address)) return null
+  return 'must be a host name or an IP address, without scheme, path and port'
+}

@@ -1,0 +1,110 @@
+import { resolve } from 'node:path'
+import { join, read, type Component, type Context } from './component.ts'
+import { showText, type Node } from './node.ts'
+import { OLD_GLOBALS } from './old-keys.ts'
+import type { CollectorConfig, HttpConfig } from './types.ts'
+
+interface GlobalValues {
+  readonly debug: boolean
+  readonly id: string
+  readonly name: string
+  readonly internal_events: boolean
+}
+
+const GLOBALS: Component<GlobalValues> = {
+  schema: {
+    debug: { doc: 'true logs more', format: 'tap_yes_or_no', default: false },
+    id: { doc: 'an id of your own', format: 'tap_text', default: 'not_used' },
+    name: { doc: 'the name of this collector', format: 'tap_text', default: 'proofpoint_tap_collector', check: checkName },
+    internal_events: { doc: 'true sends the own log of the collector to Devo', format: 'tap_yes_or_no', default: false },
+  },
+  parts: ['persistence', 'http'],
+  old: OLD_GLOBALS,
+}
+
+/** The types of the old collector. Whatever it was, the state is kept on disk here: a restart must not lose a position. */
+const PERSISTENCE_TYPES = ['filesystem', 'memory', 'redis', 'mysql', 'mongodb', 'dbm']
+
+interface PersistenceValues {
+  readonly type: string
+}
+
+const PERSISTENCE: Component<PersistenceValues> = {
+  schema: { type: { doc: 'where the state is kept', format: 'tap_choice', options: PERSISTENCE_TYPES, default: 'filesystem' } },
+  parts: ['config'],
+}
+
+const DIRECTORY: Component<{ readonly directory_name: string }> = {
+  schema: { directory_name: { doc: 'the folder of the state', format: 'tap_text', default: 'state' } },
+  aliases: { dir: 'directory_name' },
+}
+
+interface HttpValues {
+  readonly enabled: boolean
+  readonly host: string
+  readonly port: number
+  readonly token: string | null
+}
+
+/** An image sets this variable, for in a container the loopback address reaches nobody. */
+const HOST_VARIABLE = 'TAP_COLLECTOR_HTTP_HOST'
+
+export type GlobalConfig = Pick<CollectorConfig, 'name' | 'id' | 'debug' | 'internalEvents' | 'stateDir' | 'http'>
+
+export function readGlobals(node: Node | undefined, context: Context): GlobalConfig {
+  const path = 'globals'
+  const section = read(GLOBALS, node, path, context)
+  const { debug, id, internal_events: internalEvents } = section.values
+  if (internalEvents) {
+    context.report.warning(join(path, 'internal_events'), 'is not available in this version; the log of the collector does not go to Devo yet')
+  }
+  return {
+    debug,
+    id,
+    internalEvents,
+    name: fixName(section.values.name, join(path, 'name'), section.foreign('name'), context),
+    stateDir: readStateDir(section.part('persistence'), join(path, 'persistence'), context),
+    http: readHttp(section.part('http'), join(path, 'http'), context),
+  }
+}
+
+function checkName(name: string): string | null {
+  return /^[0-9a-zA-Z_-]+$/.test(fixedName(name)) ? null : 'must consist of letters, digits, - and _'
+}
+
+/** The old collector makes an underscore of these too. */
+function fixedName(name: string): string {
+  return name.replaceAll(/[.# ]/g, '_')
+}
+
+function fixName(name: string, path: string, foreign: boolean, { report }: Context): string {
+  const fixed = fixedName(name)
+  if (fixed !== name) report.warning(path, 'must consist of letters, digits, - and _; other characters became _', foreign ? undefined : showText(name))
+  return fixed
+}
+
+function readStateDir(node: Node | undefined, path: string, context: Context): string {
+  const section = read(PERSISTENCE, node, path, context)
+  const { type } = section.values
+  if (type === 'filesystem') {
+    return resolve(context.root, read(DIRECTORY, section.part('config'), join(path, 'config'), context).values.directory_name)
+  }
+  const stateDir = resolve(context.root, DIRECTORY.schema.directory_name.default ?? 'state')
+  if (section.given('type')) {
+    context.report.warning(join(path, 'type'), `is not kept by this collector, which always keeps its state on disk so that a restart loses nothing; it uses ${stateDir}`, showText(type))
+  }
+  return stateDir
+}
+
+function readHttp(node: Node | undefined, path: string, context: Context): HttpConfig {
+  const host = context.env[HOST_VARIABLE]
+  const component: Component<HttpValues> = {
+    schema: {
+      enabled: { doc: 'whether there is a status page', format: 'tap_yes_or_no', default: true },
+      host: { doc: 'the address to listen on', format: 'tap_text', default: host === undefined || host === '' ? '127.0.0.1' : host, pattern: /^[^\s/]+$/, expected: 'a host name or an IP address' },
+      port: { doc: 'the port to listen on', format: 'tap_whole_number', min: 0, max: 65535, default: 8080 },
+      token: { doc: 'the token that a reader must show', format: 'tap_text', default: null, nullable: true, sensitive: true },
+    },
+  }
+  return read(component, node, path, context).values
+}

@@ -1,0 +1,142 @@
+import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
+import { checkAuthorities } from './certificates.ts'
+import { fileOf } from './certificate-files.ts'
+import { isSwitchedOff, join, namedEntries, read, type Component, type Context } from './component.ts'
+import { readLimits } from './limits.ts'
+import { masked } from './masked.ts'
+import { isLeftOut, showText, type Node } from './node.ts'
+import { nearest } from './nearest.ts'
+import { OLD_INPUT } from './old-keys.ts'
+import { readServices } from './services.ts'
+
+const TYPES = ['proofpoint_tap']
+const SHORTEST_ID = 5
+const LOOPBACK = /^(?:localhost|.+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
+
+interface InputValues {
+  readonly type: string | null
+  readonly id: string
+  readonly enabled: boolean
+  readonly base_url: string
+  readonly environment: string | null
+  readonly endpoint_mode: string
+}
+
+const INPUT: Component<InputValues> = {
+  schema: {
+    type: { doc: 'the kind of input', format: 'tap_text', default: null, nullable: true },
+    id: { doc: `a number or text of your own, at least ${SHORTEST_ID} characters, another one for each input`, format: 'tap_text', default: null, check: checkId },
+    enabled: { doc: 'whether the input runs', format: 'tap_yes_or_no', default: true },
+    base_url: { doc: 'the address of the API', format: 'tap_text', default: 'https://tap-api-v2.proofpoint.com', check: checkUrl },
+    environment: { doc: 'the value of @devo_environment', format: 'tap_text', default: null, nullable: true },
+    endpoint_mode: { doc: 'how the API is asked', format: 'tap_choice', options: ['separate', 'combined', 'auto'], default: 'separate' },
+  },
+  parts: ['credentials', 'requests_limits', 'services', 'tls'],
+  old: OLD_INPUT,
+}
+
+interface CredentialValues {
+  readonly username: string
+  readonly password: string
+}
+
+const CREDENTIALS: Component<CredentialValues> = {
+  schema: {
+    username: { doc: 'the service principal of the TAP API', format: 'tap_text', default: null, sensitive: true, check: checkUsername },
+    password: { doc: 'the secret of the service principal', format: 'tap_text', default: null, sensitive: true, check: checkPassword },
+  },
+}
+
+const TLS: Component<{ readonly ca: string | null }> = {
+  schema: { ca: { doc: 'a file with the authorities to trust', format: 'tap_text', default: null, nullable: true } },
+}
+
+/** All inputs that are on. */
+export function readInputs(node: Node | undefined, context: Context): readonly TapInputConfig[] {
+  const path = 'inputs'
+  const { report } = context
+  const entries = namedEntries(node, path, context)
+  const inputs = entries
+    .filter(([name, entry]) => !isSwitchedOff(INPUT, entry, join(path, name), context))
+    .map(([name, entry]) => readInput(name, entry, join(path, name), context))
+  if (isLeftOut(node) || (node.kind === 'map' && inputs.length === 0)) {
+    report.problem(path, entries.length === 0 ? 'is missing: at least one input is needed' : 'all inputs have enabled: false; at least one must be on')
+  }
+  const owners = new Map<string, string>()
+  for (const { id, name } of inputs) {
+    const owner = owners.get(id)
+    if (owner !== undefined) report.problem(join(join(path, name), 'id'), `must differ from the id of inputs.${owner}, whose state it would share`, showText(id))
+    else if (id !== '') owners.set(id, name)
+  }
+  return inputs
+}
+
+function readInput(name: string, node: Node, path: string, context: Context): TapInputConfig {
+  const { report } = context
+  const section = read(INPUT, node, path, context)
+  const { values } = section
+  if (node.kind === 'map') checkType(section.given('type') ? values.type : null, name, path, section.foreign('type'), context)
+  if (values.endpoint_mode !== 'separate') {
+    report.warning(join(path, 'endpoint_mode'), 'is not available in this version; each service is asked with requests of its own (separate)', values.endpoint_mode)
+  }
+  // What stands in an entry that is no mapping was reported as a whole.
+  const credentials = node.kind === 'map' ? read(CREDENTIALS, section.part('credentials'), join(path, 'credentials'), context).values : null
+  return masked(
+    {
+      name,
+      id: section.given('id') ? values.id : '',
+      username: credentials?.username ?? '',
+      password: credentials?.password ?? '',
+      baseUrl: values.base_url.replace(/\/+$/, ''),
+      environment: values.environment,
+      requestsLimits: readLimits(section.part('requests_limits'), join(path, 'requests_limits'), context),
+      endpointMode: 'separate',
+      services: node.kind === 'map' ? readServices(section.part('services'), join(path, 'services'), context) : [],
+      ca: readAuthorities(section.part('tls'), join(path, 'tls'), context),
+    },
+    ['username', 'password'],
+  )
+}
+
+function checkType(type: string | null, name: string, path: string, foreign: boolean, { report }: Context): void {
+  if (TYPES.includes(type ?? name)) return
+  const near = nearest(type ?? name, TYPES)
+  const hint = near === null ? `known is ${TYPES.join(', ')}` : `did you mean ${near}?`
+  if (type !== null) report.problem(join(path, 'type'), `is not a known type of input; ${hint}`, foreign ? undefined : showText(type))
+  else report.problem(join(path, 'type'), `is missing, and the name of the input is no known type either; ${hint}`, showText(name))
+}
+
+function readAuthorities(node: Node | undefined, path: string, context: Context): string | null {
+  const section = read(TLS, node, path, context)
+  const { ca } = section.values
+  if (ca === null || !section.given('ca')) return null
+  const named = fileOf(ca, join(path, 'ca'), section.foreign('ca'), context.root)
+  if (context.checkCertificates) checkAuthorities(named, context.report, context.now)
+  return named.file
+}
+
+function checkId(id: string): string | null {
+  return id.trim().length >= SHORTEST_ID ? null : `must have at least ${SHORTEST_ID} characters`
+}
+
+function checkUrl(text: string): string | null {
+  const expected = 'must be an address such as https://tap-api-v2.proofpoint.com'
+  if (!URL.canParse(text)) return expected
+  const url = new URL(text)
+  if (url.username !== '' || url.password !== '') return `${expected}, without a login in it; that belongs under credentials`
+  if (url.search !== '' || url.hash !== '') return `${expected}, without ? and #`
+  if (url.protocol === 'https:') return null
+  if (url.protocol !== 'http:') return expected
+  return LOOPBACK.test(url.hostname) ? null : 'must begin with https://; plain http would show the password to everybody on the way (it is allowed to a loopback address only)'
+}
+
+const CONTROL = /[\u0000-\u001f\u007f]/
+
+function checkUsername(username: string): string | null {
+  if (username.includes(':')) return 'must not hold a colon'
+  return checkPassword(username)
+}
+
+function checkPassword(password: string): string | null {
+  return CONTROL.test(password) ? 'must not hold line breaks or other control characters' : null
+}

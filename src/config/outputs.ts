@@ -1,0 +1,89 @@
+import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
+import { isSwitchedOff, join, namedEntries, read, readScalar, type Component, type Context } from './component.ts'
+import { readConsole } from './console.ts'
+import { readDevo } from './devo.ts'
+import { isLeftOut, show, type Node } from './node.ts'
+import { nearest } from './nearest.ts'
+import { OLD_OUTPUT } from './old-keys.ts'
+import { checkSubset } from './subset.ts'
+import type { OutputCommon, OutputConfig } from './types.ts'
+
+const BUILT_IN = ['devo_platform', 'console']
+/** Known from the old collector or from what is planned. To take one for a typing error, or to leave it out silently, would both be wrong. */
+const NOT_YET = ['relay', 'syslog', 'http', 'kafka', 's3', 'file', 'in_house_relay', 'sidecar', 'stdout']
+
+interface OutputValues {
+  readonly type: string
+  readonly enabled: boolean
+  readonly shipments_in_flight: number
+  readonly max_shipment_events: number
+  readonly max_shipment_bytes: number
+  readonly start_from: string
+}
+
+const OUTPUT: Component<OutputValues> = {
+  schema: {
+    type: { doc: `the kind of output, ${BUILT_IN.join(' or ')}`, format: 'tap_text', default: null },
+    enabled: { doc: 'whether the output runs', format: 'tap_yes_or_no', default: true },
+    shipments_in_flight: { doc: 'how many shipments are under way at once', format: 'tap_whole_number', min: 1, max: 64, default: 4 },
+    max_shipment_events: { doc: 'how many events a shipment holds', format: 'tap_whole_number', min: 1, max: 10_000_000, default: 50_000 },
+    max_shipment_bytes: { doc: 'how many bytes a shipment holds', format: 'tap_whole_number', min: 1, max: 17_179_869_184, default: 67_108_864 },
+    start_from: { doc: 'where an output that is added later begins', format: 'tap_choice', options: ['now', 'oldest'], default: 'now' },
+  },
+  parts: ['config', 'services', 'transforms'],
+  old: OLD_OUTPUT,
+}
+
+/** All outputs that are on. `inputs` are those that are on: an output may take a subset of their services. */
+export function readOutputs(node: Node | undefined, inputs: readonly TapInputConfig[], context: Context): readonly OutputConfig[] {
+  const path = 'outputs'
+  const entries = namedEntries(node, path, context)
+  const on = entries.filter(([name, entry]) => !isSwitchedOff(OUTPUT, entry, join(path, name), context))
+  if (isLeftOut(node) || (node.kind === 'map' && on.length === 0)) {
+    context.report.problem(path, entries.length === 0 ? 'is missing: at least one output is needed' : 'all outputs have enabled: false; at least one must be on')
+  }
+  return on.map(([name, entry]) => readOutput(name, entry, join(path, name), inputs, context)).filter((output) => output !== null)
+}
+
+function readOutput(name: string, node: Node, path: string, inputs: readonly TapInputConfig[], context: Context): OutputConfig | null {
+  if (node.kind === 'map' && !isAvailable(node.entries.get('type'), join(path, 'type'), context)) return null
+  const section = read(OUTPUT, node, path, context)
+  const { values } = section
+  refuseTransforms(section.part('transforms'), join(path, 'transforms'), context)
+  const common: OutputCommon = {
+    name,
+    services: checkSubset(section.part('services'), join(path, 'services'), inputs, context),
+    shipmentsInFlight: values.shipments_in_flight,
+    maxShipmentEvents: values.max_shipment_events,
+    maxShipmentBytes: values.max_shipment_bytes,
+    startFrom: values.start_from === 'oldest' ? 'oldest' : 'now',
+  }
+  const config = section.part('config')
+  const below = join(path, 'config')
+  if (!section.given('type')) return null
+  return values.type === 'console'
+    ? { ...common, type: 'console', config: readConsole(config, below, context) }
+    : { ...common, type: 'devo_platform', config: readDevo(config, below, context) }
+}
+
+/** False where the type is named and cannot be used, which is reported; nothing else of such an output is looked at. */
+function isAvailable(node: Node | undefined, path: string, context: Context): boolean {
+  if (isLeftOut(node) || node.kind !== 'scalar') return true
+  const type = readScalar(node, path, context)
+  if (type === null) return false
+  if (BUILT_IN.includes(type.text)) return true
+  const near = nearest(type.text, BUILT_IN)
+  const available = `available in this version: ${BUILT_IN.join(', ')}`
+  let message = `is not a known type of output; ${near === null ? available : `did you mean ${near}?`}`
+  if (NOT_YET.includes(type.text)) message = `is a type of output that is not available in this version; ${available}`
+  else if (/^[./@]|\.[cm]?[jt]s$/.test(type.text)) message = `names an output of your own, and those are not available in this version; ${available}`
+  else if (near === null) message = `is not a known type of output (and packages as outputs are not available in this version); ${available}`
+  context.report.problem(path, message, type.shown)
+  return false
+}
+
+/** A transform that is left out silently would let through what its owner wants filtered or masked. */
+function refuseTransforms(node: Node | undefined, path: string, { report }: Context): void {
+  if (isLeftOut(node) || (node.kind === 'list' && node.items.length === 0)) return
+  report.problem(path, 'are not available in this version, and without them events would leave unfiltered and unmasked; remove the key to accept that', show(node))
+}

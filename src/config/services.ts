@@ -1,0 +1,99 @@
+import type { TapServiceConfig, TapServiceName } from '../sources/proofpoint-tap/config.ts'
+import { TAP_SERVICES } from '../sources/proofpoint-tap/services.ts'
+import { join, read, type Component, type Context } from './component.ts'
+import { isLeftOut, show, type Node } from './node.ts'
+import { nearest } from './nearest.ts'
+import { OLD_SERVICE } from './old-keys.ts'
+import { parseTime } from './start-time.ts'
+
+/** Services of the old collector that this one does not have. */
+const NOT_YET = ['campaigns', 'threats', 'people_vap', 'people_topclicks']
+const SECOND_MS = 1000
+const MINUTE_MS = 60_000
+
+const THREAT_STATUSES = ['active', 'cleared', 'falsePositive'] as const
+const THREAT_TYPES = ['url', 'attachment', 'messageText'] as const
+
+interface ServiceValues {
+  readonly start_time_in_utc_format: string | null
+  readonly request_period_in_seconds: number
+  readonly look_back_in_minutes: number
+  readonly sweep_period_in_minutes: number
+  readonly override_tag: string | null
+  readonly threat_statuses: readonly string[]
+  readonly threat_types: readonly string[]
+}
+
+const SERVICE: Component<ServiceValues> = {
+  schema: {
+    start_time_in_utc_format: { doc: 'where the service begins', format: 'tap_text', default: null, nullable: true, check: checkTime },
+    request_period_in_seconds: { doc: 'how often the API is asked', format: 'tap_whole_number', min: 1, max: 86_400, default: 300 },
+    look_back_in_minutes: { doc: 'how late an event may appear', format: 'tap_whole_number', min: 0, max: 59, default: 45 },
+    sweep_period_in_minutes: { doc: 'how often the whole look-back is read', format: 'tap_whole_number', min: 0, max: 10_080, default: 15 },
+    override_tag: { doc: 'the tag in Devo', format: 'tap_text', default: null, nullable: true, check: checkTag },
+    threat_statuses: { doc: 'which threats', format: 'tap_choices', options: THREAT_STATUSES, default: [] },
+    threat_types: { doc: 'which threats', format: 'tap_choices', options: THREAT_TYPES, default: [] },
+  },
+  old: OLD_SERVICE,
+}
+
+export const SERVICE_NAMES = Object.values(TAP_SERVICES).map(({ name }) => name)
+
+export function isServiceName(name: string): name is TapServiceName {
+  return Object.hasOwn(TAP_SERVICES, name)
+}
+
+/** At least one service, or an empty list with a problem reported. */
+export function readServices(node: Node | undefined, path: string, context: Context): readonly TapServiceConfig[] {
+  const { report } = context
+  const expected = `it must name at least one of ${SERVICE_NAMES.join(', ')}`
+  if (isLeftOut(node)) {
+    report.problem(path, `is missing: ${expected}`)
+    return []
+  }
+  if (node.kind !== 'map') {
+    report.problem(path, `must be a mapping, with the name of a service as key of each entry (clicksBlocked: {})`, show(node))
+    return []
+  }
+  const services: TapServiceConfig[] = []
+  let wrong = false
+  for (const [name, entry] of node.entries) {
+    const below = join(path, name)
+    if (isServiceName(name)) services.push(readService(name, entry, below, context))
+    else if (NOT_YET.includes(name)) report.warning(below, 'is a service of the old collector that this one does not have; it does not run')
+    else {
+      wrong = true
+      const near = nearest(name, SERVICE_NAMES)
+      report.problem(below, `is not a known service; ${near === null ? `known are ${SERVICE_NAMES.join(', ')}` : `did you mean ${near}?`}`)
+    }
+  }
+  if (services.length === 0 && !wrong) report.problem(path, `names no service that this collector has: ${expected}`)
+  return services
+}
+
+function readService(name: TapServiceName, node: Node, path: string, context: Context): TapServiceConfig {
+  const { values } = read(SERVICE, node, path, context)
+  return {
+    name,
+    startTime: values.start_time_in_utc_format === null ? null : parseTime(values.start_time_in_utc_format),
+    requestPeriodMs: values.request_period_in_seconds * SECOND_MS,
+    lookBackMs: values.look_back_in_minutes * MINUTE_MS,
+    sweepPeriodMs: values.sweep_period_in_minutes * MINUTE_MS,
+    tag: values.override_tag ?? TAP_SERVICES[name].table,
+    threatStatuses: THREAT_STATUSES.filter((status) => values.threat_statuses.includes(status)),
+    threatTypes: THREAT_TYPES.filter((type) => values.threat_types.includes(type)),
+  }
+}
+
+function checkTime(text: string): string | null {
+  return parseTime(text) === null ? 'must be a time in UTC such as 2026-11-20T00:00:00Z' : null
+}
+
+const LEVEL = /^[a-z0-9_]+$/
+
+/** The rule of Devo's collectors for a tag. */
+function checkTag(tag: string): string | null {
+  const levels = tag.split('.')
+  const good = levels.length >= 4 && levels.length <= 8 && tag.length <= 1024 && levels.every((level) => LEVEL.test(level))
+  return good ? null : 'must be a tag of 4 to 8 levels with dots between them, each of a-z, 0-9 and _, at most 1,024 characters in all'
+}

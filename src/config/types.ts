@@ -1,0 +1,60 @@
+import type { Problem } from '../pipeline/errors.ts'
+import type { DevoConfig } from '../sinks/devo/config.ts'
+import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
+
+/** The whole configuration, checked and with its defaults. Times in milliseconds, paths absolute, only what is enabled. */
+export interface CollectorConfig {
+  /** The folder that holds `config/`; relative paths start here. */
+  readonly root: string
+  readonly name: string
+  readonly id: string
+  readonly debug: boolean
+  /** The embedded buffer's folder. */
+  readonly stateDir: string
+  readonly http: HttpConfig
+  readonly internalEvents: boolean
+  readonly buffer: BufferConfig
+  /** At least one, in the order of the file. */
+  readonly outputs: readonly OutputConfig[]
+  /** At least one, in the order of the file; each has at least one service. */
+  readonly inputs: readonly TapInputConfig[]
+}
+
+export interface HttpConfig {
+  readonly enabled: boolean
+  readonly host: string
+  /** 0: the system picks one. */
+  readonly port: number
+  readonly token: string | null
+}
+
+export interface BufferConfig {
+  readonly type: 'embedded'
+  /** How long delivered events stay for replay. */
+  readonly retentionMs: number
+  readonly maxSizeBytes: number
+}
+
+export interface OutputCommon {
+  /** The key under `outputs`. */
+  readonly name: string
+  /** `clicksBlocked`, or `input/clicksBlocked` with the input's name; null: every event. */
+  readonly services: readonly string[] | null
+  readonly shipmentsInFlight: number
+  readonly maxShipmentEvents: number
+  readonly maxShipmentBytes: number
+  readonly startFrom: 'now' | 'oldest'
+}
+
+export interface ConsoleConfig {
+  readonly format: 'line' | 'ndjson'
+}
+
+export type OutputConfig = OutputCommon &
+  ({ readonly type: 'devo_platform'; readonly config: DevoConfig } | { readonly type: 'console'; readonly config: ConsoleConfig })
+
+export interface LoadedConfig {
+  readonly config: CollectorConfig
+  /** What the collector starts in spite of; one for each. */
+  readonly warnings: readonly Problem[]
+}
