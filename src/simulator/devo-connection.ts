@@ -69,7 +69,8 @@ export class DevoConnection {
       return
     }
     if (how === 'close_notify') {
-      this.#tls.end()
+      // Node loses the close_notify where a write is still under way (TLSWrap: for one turn of the loop after any, session tickets among them).
+      setImmediate(() => this.#tls.end())
     } else {
       // Under a TCP end of our own Node closes nothing by itself.
       this.#tcp.end(() => {
