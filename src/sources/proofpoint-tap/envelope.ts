@@ -1,0 +1,137 @@
+import { jsonParser, type Token } from 'stream-json/core/parser.js'
+import { describeError } from '../../pipeline/errors.ts'
+import { MAX_DEPTH } from './scanner.ts'
+import { MalformedResponseError } from './malformed.ts'
+
+/** stream-chain's symbol for "no value"; given to a parser it means the end of the input. Registered globally, so that no import is needed. */
+const END_OF_INPUT = Symbol.for('object-stream.none')
+/** A name of the answer's own in a message. */
+const MAX_NAMES = 8
+const MAX_NAME_LENGTH = 40
+
+/**
+ * Judges a response without its elements, which the carver has replaced by `0 `: valid JSON, an object, with every expected array in it. `null`
+ * counts as an empty array; an array that comes twice has the elements of both; arrays that nobody expects and anything nested are ignored.
+ * Every method throws MalformedResponseError.
+ */
+export class Envelope {
+  /** The top-level array that is open, or null. */
+  array: string | null = null
+  /** Elements seen in top-level arrays. */
+  elements = 0
+  /** Epoch milliseconds, or null: absent, or not a time. */
+  queryEndTime: number | null = null
+
+  readonly #expected: ReadonlySet<string>
+  readonly #found = new Set<string>()
+  readonly #names = new Set<string>()
+  readonly #decoder = new TextDecoder('utf-8')
+  readonly #parse = jsonParser({ packValues: true, streamValues: false })
+  #depth = 0
+  #key = ''
+
+  constructor(expected: Iterable<string>) {
+    this.#expected = new Set(expected)
+  }
+
+  write(bytes: Uint8Array): void {
+    const text = this.#decoder.decode(bytes, { stream: true })
+    if (text === '') return
+    this.#read(() => this.#parse(text), 'the body is not valid JSON')
+  }
+
+  /** Ends the response; throws where it is not whole or an expected array is missing. */
+  end(): void {
+    const rest = this.#decoder.decode()
+    if (rest !== '') this.#read(() => this.#parse(rest), 'the body is not valid JSON')
+    // The parser takes the symbol where its type names text alone.
+    this.#read(() => this.#parse(END_OF_INPUT as unknown as string), 'the body was cut off: it ended inside its JSON')
+    if (this.#depth !== 0) throw new MalformedResponseError('the body was cut off: it ended inside its JSON')
+    const missing = [...this.#expected].filter((name) => !this.#found.has(name))
+    if (missing.length === 0) return
+    const names = [...this.#names].map((name) => JSON.stringify(name)).join(', ')
+    throw new MalformedResponseError(`the response has no array ${missing.map((name) => `"${name}"`).join(' and none ')}; it has ${names === '' ? 'no members' : names}`)
+  }
+
+  #read(parse: () => ReturnType<ReturnType<typeof jsonParser>>, failure: string): void {
+    let tokens
+    try {
+      tokens = parse()
+    } catch (error) {
+      throw new MalformedResponseError(`${failure} (${describeError(error).replace(/^Parser (cannot parse input: |has )?/, '')})`)
+    }
+    if (typeof tokens === 'symbol') return
+    for (const token of tokens.values) this.#take(token)
+  }
+
+  #take(token: Token): void {
+    switch (token.name) {
+      case 'numberValue':
+        if (this.#depth === 2 && this.array !== null) this.elements += 1
+        else this.#value('a number')
+        return
+      case 'startObject':
+        this.#value('an object')
+        this.#open()
+        return
+      case 'startArray':
+        if (this.#depth === 1) {
+          this.array = this.#key
+          this.#found.add(this.#key)
+        } else this.#value('an array')
+        this.#open()
+        return
+      case 'endObject':
+        this.#depth -= 1
+        return
+      case 'endArray':
+        this.#depth -= 1
+        if (this.#depth === 1) this.array = null
+        return
+      case 'keyValue':
+        if (this.#depth === 1) this.#name(token.value)
+        return
+      case 'stringValue':
+        this.#value('a string')
+        if (this.#depth === 1 && this.#key === 'queryEndTime') this.queryEndTime = parseTime(token.value)
+        return
+      case 'nullValue':
+        if (this.#depth === 1) this.#found.add(this.#key)
+        else this.#value('null')
+        return
+      case 'trueValue':
+      case 'falseValue':
+        this.#value('a boolean')
+        return
+      default:
+        // Pieces of values, which come packed as well, and white space.
+        return
+    }
+  }
+
+  #open(): void {
+    this.#depth += 1
+    if (this.#depth > MAX_DEPTH) throw new MalformedResponseError(`the response is nested deeper than ${MAX_DEPTH} levels outside its arrays`)
+  }
+
+  /** Any value but an array or null where an array may be: at the top, or in an expected array's place. */
+  #value(what: string): void {
+    if (this.#depth === 0 && what !== 'an object') throw new MalformedResponseError(`the response is ${what} instead of an object`)
+    if (this.#depth === 1 && this.#expected.has(this.#key)) throw new MalformedResponseError(`the response has ${what} in place of the array "${this.#key}"`)
+  }
+
+  #name(name: string): void {
+    this.#key = name
+    if (this.#names.size < MAX_NAMES) this.#names.add(name.length > MAX_NAME_LENGTH ? `${name.slice(0, MAX_NAME_LENGTH)}...` : name)
+  }
+}
+
+const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/
+
+/** A time without an offset is UTC. */
+function parseTime(text: string): number | null {
+  const match = ISO_TIME.exec(text)
+  if (match === null) return null
+  const time = Date.parse(match[3] === undefined ? `${text}Z` : text)
+  return Number.isNaN(time) ? null : time
+}
