@@ -1,8 +1,8 @@
-import { defaultConfigPath, loadConfig, type LoadedConfig } from '../config/load.ts'
+import { defaultConfigPath, loadConfig } from '../config/load.ts'
 import { describeProblem } from '../pipeline/errors.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { SecretScrubber } from '../telemetry/secrets.ts'
-import type { CollectorConfig } from '../config/types.ts'
+import type { CollectorConfig, LoadedConfig } from '../config/types.ts'
 import type { Logger } from 'pino'
 
 export interface ConfigOption {

@@ -1,0 +1,110 @@
+import { Readable } from 'node:stream'
+import { describe, expect, it, vi } from 'vitest'
+import { BufferFullError, type EventBuffer } from '../../src/pipeline/buffer.ts'
+import { collect } from '../../src/pipeline/collect.ts'
+import { Conditions } from '../../src/pipeline/conditions.ts'
+import { RetryableError } from '../../src/pipeline/errors.ts'
+import type { Source } from '../../src/pipeline/source.ts'
+import type { ServiceState, Unit } from '../../src/pipeline/unit.ts'
+import { hurried, openBuffer, position, silent, temporaryFolder, unit } from './support.ts'
+
+const NOW = Date.UTC(2026, 10, 24, 12)
+
+/** A source whose every call of `units` is written down and answered by `answer`. */
+function scripted(answer: (state: ServiceState, call: number) => AsyncIterable<Unit> | Iterable<Unit>) {
+  const states: ServiceState[] = []
+  const source: Source = {
+    name: 'tap', inputId: '12345', services: [], serverTime: () => NOW,
+    units: (_service, state, { signal }) => {
+      states.push(state)
+      return Readable.from(answer(state, states.length), { objectMode: true, highWaterMark: 1, signal })
+    },
+    check: async () => undefined, close: async () => undefined,
+  }
+  return { source, states }
+}
+
+function run(buffer: EventBuffer, source: Source, change: { startTime?: number | null; once?: boolean; signal?: AbortSignal; conditions?: Conditions } = {}): Promise<void> {
+  return collect({
+    source, buffer, service: { name: 'clicksBlocked', startTime: change.startTime ?? null }, clock: hurried, log: silent,
+    conditions: change.conditions ?? new Conditions(() => NOW), signal: change.signal ?? new AbortController().signal, once: change.once ?? true,
+  })
+}
+
+describe('collect', () => {
+  it('begins a first start at the time of the API where no start time is given', async () => {
+    const buffer = await openBuffer(await temporaryFolder())
+    const { source, states } = scripted(() => [])
+    await run(buffer, source)
+    expect(states).toEqual([{ settled: NOW, readAt: 0, holes: [], seen: [], startTime: null }])
+    expect(await buffer.loadService('12345', 'clicksBlocked')).toMatchObject({ settled: NOW, startTime: null })
+  })
+
+  it('continues from the saved state; a changed start time begins anew, a removed one changes nothing', async () => {
+    const buffer = await openBuffer(await temporaryFolder())
+    const first = Date.UTC(2026, 10, 20)
+    const other = Date.UTC(2026, 10, 22)
+    const { source, states } = scripted((state, call) => (call === 1 ? [unit([['a']], { position: position({ settled: state.settled + 1_000 }) })] : []))
+    await run(buffer, source, { startTime: first })
+    await run(buffer, source, { startTime: first })
+    await run(buffer, source, { startTime: null })
+    await run(buffer, source, { startTime: other })
+    await run(buffer, source, { startTime: other })
+    expect(states.map(({ settled }) => settled)).toEqual([first, first + 1_000, first + 1_000, other, other])
+  })
+
+  it('loads the state again after an append of unknown outcome and continues from what that says', async () => {
+    const buffer = await openBuffer(await temporaryFolder())
+    const append = buffer.append.bind(buffer)
+    let appends = 0
+    vi.spyOn(buffer, 'append').mockImplementation(async (next) => {
+      appends += 1
+      await append(next)
+      // durable, and yet the caller hears of a failure
+      if (appends === 2) throw new RetryableError('disk I/O error')
+    })
+    const { source, states } = scripted((state) => {
+      const done = (state.settled - NOW) / 1_000
+      return ['a', 'b', 'c'].slice(done).map((name, index) => unit([[name]], { position: position({ settled: NOW + (done + index + 1) * 1_000 }) }))
+    })
+    await run(buffer, source, { once: false })
+    expect(states.map(({ settled }) => settled - NOW)).toEqual([0, 2_000])
+    expect((await buffer.snapshot()).services[0]?.settled).toBe(NOW + 3_000)
+  })
+
+  it('asks nothing of the source while the buffer is full, says so, and goes on by itself', async () => {
+    const buffer = await openBuffer(await temporaryFolder())
+    const conditions = new Conditions(() => NOW)
+    const reasons: string[] = []
+    let full = 3
+    vi.spyOn(buffer, 'assertRoom').mockImplementation(async () => {
+      reasons.push(...conditions.list().map(({ reason }) => reason))
+      if (full-- > 0) throw new BufferFullError('the buffer is full')
+    })
+    const { source, states } = scripted(() => [unit([['a']])])
+    await run(buffer, source, { conditions, once: true })
+    expect(states).toHaveLength(1)
+    expect(reasons).toEqual(['the buffer is full', 'the buffer is full', 'the buffer is full'])
+    expect(conditions.list()).toEqual([])
+  })
+
+  it('fails a single run with what the source cannot mend, and waits for ever otherwise', async () => {
+    const buffer = await openBuffer(await temporaryFolder())
+    const stop = new AbortController()
+    const { source, states } = scripted((_state, call) => {
+      if (call === 5) stop.abort()
+      throw new RetryableError('login refused (401)')
+    })
+    await expect(run(buffer, source, { once: true })).rejects.toThrow('login refused (401)')
+    await run(buffer, source, { once: false, signal: stop.signal })
+    expect(states).toHaveLength(5)
+  })
+
+  it('does not hide a bug', async () => {
+    const buffer = await openBuffer(await temporaryFolder())
+    const { source } = scripted(() => {
+      throw new TypeError('undefined is not a function')
+    })
+    await expect(run(buffer, source, { once: false })).rejects.toThrow(TypeError)
+  })
+})

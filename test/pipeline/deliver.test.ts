@@ -1,0 +1,206 @@
+import { describe, expect, it, vi } from 'vitest'
+import { Conditions } from '../../src/pipeline/conditions.ts'
+import { Counters } from '../../src/pipeline/counters.ts'
+import { deliver, type DeliverOptions } from '../../src/pipeline/deliver.ts'
+import { FatalError } from '../../src/pipeline/errors.ts'
+import type { EventBuffer } from '../../src/pipeline/buffer.ts'
+import { hurried, ModelSink, openBuffer, silent, temporaryFolder, unit } from './support.ts'
+
+async function setUp(sink: ModelSink, change: Partial<DeliverOptions> = {}) {
+  const buffer = change.buffer ?? (await openBuffer(await temporaryFolder()))
+  const opened = await buffer.openOutputs([{ name: 'devo_1', startFrom: 'oldest' }])
+  const stop = new AbortController()
+  const abort = new AbortController()
+  const drain = new AbortController()
+  const options: DeliverOptions = {
+    output: 'devo_1', sink, buffer, cursor: opened.get('devo_1')?.cursor ?? '', transforms: [], shipmentsInFlight: 4, maxShipmentEvents: 2, maxShipmentBytes: 1e6,
+    clock: hurried, log: silent, conditions: new Conditions(() => Date.now()), counters: new Counters(),
+    stop: stop.signal, abort: abort.signal, drain: drain.signal, ...change,
+  }
+  return { buffer, options, stop, abort, drain }
+}
+
+async function backlog(buffer: EventBuffer): Promise<number> {
+  return (await buffer.snapshot()).outputs.find(({ name }) => name === 'devo_1')?.backlogEvents ?? -1
+}
+
+const six = [['a', 'b'], ['c', 'd'], ['e', 'f']]
+
+describe('deliver', () => {
+  it('ships what is there in pieces and ends when it has been drained', async () => {
+    const sink = new ModelSink()
+    const { buffer, options, drain } = await setUp(sink)
+    await buffer.append(unit(six))
+    drain.abort()
+    await deliver(options)
+    expect(sink.arrived).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
+    expect(sink.shipped).toHaveLength(3)
+    expect(await backlog(buffer)).toBe(0)
+  })
+
+  it('does not move the cursor before the shipment is proven, and sends a failed one again', async () => {
+    const seen: number[] = []
+    let failures = 2
+    const sink = new ModelSink({
+      behave: async () => {
+        seen.push(await backlog(buffer))
+        if (failures-- > 0) throw new Error('connection reset')
+      },
+    })
+    const { buffer, options, drain } = await setUp(sink, { shipmentsInFlight: 1, maxShipmentEvents: 100 })
+    await buffer.append(unit(six))
+    drain.abort()
+    await deliver(options)
+    expect(seen.slice(0, 3)).toEqual([6, 6, 6])
+    expect(sink.shipped).toEqual([six.flat(), six.flat(), six.flat()])
+    expect(sink.arrived).toEqual(six.flat())
+    expect(await backlog(buffer)).toBe(0)
+  })
+
+  it('commits cursors in order: what was proven behind a failing shipment stays uncommitted', async () => {
+    const release = Promise.withResolvers<undefined>()
+    const others = Promise.withResolvers<undefined>()
+    let proven = 0
+    const sink = new ModelSink({
+      behave: async (names) => {
+        if (names.includes('a')) await release.promise
+        else if (names.length > 0 && ++proven === 2) others.resolve(undefined)
+      },
+    })
+    const { buffer, options, drain } = await setUp(sink)
+    await buffer.append(unit(six))
+    drain.abort()
+    const done = deliver(options)
+    await others.promise
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(await backlog(buffer)).toBe(6)
+    release.resolve(undefined)
+    await done
+    expect(await backlog(buffer)).toBe(0)
+  })
+
+  it('starts no more shipments than allowed while the first one fails', async () => {
+    let attempts = 0
+    const given = new AbortController()
+    const sink = new ModelSink({
+      behave: (names) => {
+        if (!names.includes('a')) return
+        attempts += 1
+        if (attempts === 20) given.abort(new Error('given up'))
+        throw new Error('refused')
+      },
+    })
+    const { buffer, options } = await setUp(sink, { shipmentsInFlight: 2, abort: given.signal })
+    await buffer.append(unit([...six, ['g', 'h'], ['i', 'j']]))
+    await deliver(options)
+    expect(new Set(sink.shipped.flat())).toEqual(new Set(['a', 'b', 'c', 'd']))
+    expect(await backlog(buffer)).toBe(10)
+  })
+
+  it('retries with the end of the first attempt, so that it does not overlap the shipment behind it', async () => {
+    let failed = false
+    const sink = new ModelSink({
+      behave: async (names) => {
+        if (!names.includes('a') || failed) return
+        failed = true
+        await buffer.append(unit([['c', 'd']]))
+        throw new Error('reset')
+      },
+    })
+    const { buffer, options, drain } = await setUp(sink, { maxShipmentEvents: 100 })
+    await buffer.append(unit([['a', 'b']]))
+    setImmediate(() => drain.abort())
+    await deliver(options)
+    expect(sink.arrived.toSorted()).toEqual(['a', 'b', 'c', 'd'])
+    expect(sink.shipped.filter((names) => names.includes('a'))).toEqual([['a', 'b'], ['a', 'b']])
+  })
+
+  it('finishes what is in flight after a stop and begins nothing new', async () => {
+    const release = Promise.withResolvers<undefined>()
+    const written = Promise.withResolvers<undefined>()
+    const sink = new ModelSink({
+      behave: async () => {
+        written.resolve(undefined)
+        await release.promise
+      },
+    })
+    const { buffer, options, stop } = await setUp(sink, { shipmentsInFlight: 1 })
+    await buffer.append(unit(six))
+    const done = deliver(options)
+    await written.promise
+    stop.abort(new Error('SIGTERM'))
+    release.resolve(undefined)
+    await done
+    expect(sink.arrived).toEqual(['a', 'b'])
+    expect(await backlog(buffer)).toBe(4)
+  })
+
+  it('commits nothing of what it had to give up', async () => {
+    const written = Promise.withResolvers<undefined>()
+    const sink = new ModelSink({
+      behave: (_names, { signal }) => {
+        written.resolve(undefined)
+        return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('given up'))))
+      },
+    })
+    const { buffer, options, stop, abort } = await setUp(sink)
+    await buffer.append(unit(six))
+    const done = deliver(options)
+    await written.promise
+    stop.abort(new Error('SIGTERM'))
+    abort.abort(new Error('not proven in time'))
+    await done
+    expect(await backlog(buffer)).toBe(6)
+  })
+
+  it('stores refused events as dead letters with the cursor, and delivers the rest', async () => {
+    const sink = new ModelSink({
+      behave: (_names, { reject }, [first]) => {
+        if (first !== undefined) reject(first, 1, 'too large')
+      },
+    })
+    const { buffer, options, drain } = await setUp(sink, { maxShipmentEvents: 100 })
+    await buffer.append(unit([['a', 'b', 'c']]))
+    drain.abort()
+    await deliver(options)
+    const [output] = (await buffer.snapshot()).outputs
+    expect(output).toMatchObject({ backlogEvents: 0, deadLetters: 1 })
+    expect(options.counters.sum('events_delivered_total')).toBe(2)
+  })
+
+  it('moves the cursor over events that a transform takes out, without shipping them', async () => {
+    const sink = new ModelSink()
+    const { buffer, options, drain } = await setUp(sink, { transforms: [(batch) => (batch.service === 'clicksBlocked' ? null : batch)] })
+    await buffer.append(unit(six))
+    drain.abort()
+    await deliver(options)
+    expect(sink.shipped).toEqual([])
+    expect(await backlog(buffer)).toBe(0)
+  })
+
+  it('waits for an output that is not reachable and says why', async () => {
+    let refusals = 3
+    const seen: unknown[] = []
+    const sink = new ModelSink({
+      check: async () => {
+        seen.push(...options.conditions.list().map(({ reason }) => reason))
+        if (refusals-- > 0) throw new Error('connection refused')
+      },
+    })
+    const { buffer, options, drain } = await setUp(sink)
+    await buffer.append(unit([['a']]))
+    drain.abort()
+    await deliver(options)
+    expect(seen).toEqual(['connecting', 'connection refused', 'connection refused', 'connection refused'])
+    expect(options.conditions.list()).toEqual([])
+    expect(sink.arrived).toEqual(['a'])
+  })
+
+  it('ends with what nothing mends', async () => {
+    const sink = new ModelSink()
+    const { buffer, options } = await setUp(sink)
+    vi.spyOn(buffer, 'commit').mockRejectedValue(new FatalError('buffer.db is damaged'))
+    await buffer.append(unit(six))
+    await expect(deliver(options)).rejects.toThrow('buffer.db is damaged')
+  })
+})
