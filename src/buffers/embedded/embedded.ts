@@ -3,16 +3,19 @@ import type { BatchStream, BufferSnapshot, Cursor, EventBuffer, OutputStart, Rea
 import type { Clock } from '../../pipeline/clock.ts'
 import { describeError } from '../../pipeline/errors.ts'
 import type { DeadLetter, ServiceState, Unit } from '../../pipeline/unit.ts'
+import { checkUnit } from './chunks.ts'
 import type { LogEnds } from './chunks.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
 import { copyDeadLetters } from './protocol.ts'
+import type { StoreArguments, StoreMethod, StoreResult } from './protocol.ts'
 import type { StoreOptions } from './store.ts'
 import { ChunkStream } from './stream.ts'
 import { LocalStore, ThreadedStore } from './thread.ts'
 import type { StoreClient } from './thread.ts'
 import { Waiters } from './waiters.ts'
 
-const TRIM_EVERY_MS = 60_000
+const CLOSED = 'the embedded buffer is closed'
+const TRIM_EVERY_MS = 5 * 60_000
 /** Between two steps of removing: appends and reads come first. */
 const TRIM_PAUSE_MS = 25
 
@@ -65,29 +68,30 @@ class EmbeddedBuffer implements EventBuffer {
   }
 
   loadService(inputId: string, service: string): Promise<ServiceState | null> {
-    return this.#store.call('loadService', inputId, service)
+    return this.#call('loadService', inputId, service)
   }
 
   startService(inputId: string, service: string, settled: number, startTime: number | null): Promise<void> {
-    return this.#store.call('startService', inputId, service, settled, startTime)
+    return this.#call('startService', inputId, service, settled, startTime)
   }
 
   async assertRoom(): Promise<void> {
-    this.#waiters.update(await this.#store.call('assertRoom'))
+    this.#waiters.update(await this.#call('assertRoom'))
   }
 
   async append(unit: Unit): Promise<void> {
     this.#appended = true
-    this.#waiters.update(await this.#store.call('append', unit))
+    checkUnit(unit)
+    this.#waiters.update(await this.#call('append', unit))
   }
 
   async openOutputs(outputs: readonly OutputStart[]): Promise<ReadonlyMap<string, { readonly cursor: Cursor; readonly missedEvents: number }>> {
-    const opened = await this.#store.call('openOutputs', outputs)
+    const opened = await this.#call('openOutputs', outputs)
     return new Map(opened.map(({ name, chunk, missedEvents }) => [name, { cursor: cursorOf(chunk), missedEvents }]))
   }
 
   read(_output: string, range: ReadRange): BatchStream {
-    return new ChunkStream((request) => this.#store.call('page', request), range)
+    return new ChunkStream((request) => this.#call('page', request), range)
   }
 
   async waitBeyond(_output: string, cursor: Cursor, signal: AbortSignal): Promise<void> {
@@ -95,19 +99,19 @@ class EmbeddedBuffer implements EventBuffer {
   }
 
   async commit(output: string, cursor: Cursor, deadLetters: readonly DeadLetter[]): Promise<void> {
-    await this.#store.call('commit', output, parseCursor(cursor), copyDeadLetters(deadLetters), this.#clock.now())
+    await this.#call('commit', output, parseCursor(cursor), copyDeadLetters(deadLetters), this.#clock.now())
   }
 
   load(pool: string): Promise<readonly (readonly [minute: number, requests: number])[]> {
-    return this.#store.call('loadRequests', pool)
+    return this.#call('loadRequests', pool)
   }
 
   async count(pool: string, minute: number, forgetBefore: number): Promise<void> {
-    await this.#store.call('countRequest', pool, minute, forgetBefore)
+    await this.#call('countRequest', pool, minute, forgetBefore)
   }
 
   snapshot(): Promise<BufferSnapshot> {
-    return this.#store.call('snapshot')
+    return this.#call('snapshot')
   }
 
   close(): Promise<void> {
@@ -117,8 +121,12 @@ class EmbeddedBuffer implements EventBuffer {
 
   async #close(): Promise<void> {
     this.#cancelTrim()
-    this.#waiters.close(new Error('the embedded buffer is closed'))
+    this.#waiters.close(new Error(CLOSED))
     await this.#store.close()
+  }
+
+  #call<Method extends StoreMethod>(method: Method, ...args: StoreArguments<Method>): Promise<StoreResult<Method>> {
+    return this.#closed === null ? this.#store.call(method, ...args) : Promise.reject(new Error(CLOSED))
   }
 
   /** One small step each time, then the timer again: what else wants the store comes in between. */
@@ -130,10 +138,10 @@ class EmbeddedBuffer implements EventBuffer {
 
   async #trimStep(): Promise<number> {
     try {
-      const { more, ends } = await this.#store.call('trim', this.#clock.now())
+      const { more, ends } = await this.#call('trim', this.#clock.now())
       this.#waiters.update(ends)
       if (more) return TRIM_PAUSE_MS
-      if (!this.#appended) await this.#store.call('truncateLog')
+      if (!this.#appended) await this.#call('truncateLog')
       this.#appended = false
       if (this.#trimming) this.#log.info('removing delivered events works again')
       this.#trimming = false

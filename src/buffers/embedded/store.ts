@@ -3,7 +3,7 @@ import type { Database } from 'better-sqlite3'
 import type { BufferSnapshot, OutputStart } from '../../pipeline/buffer.ts'
 import { FatalError } from '../../pipeline/errors.ts'
 import type { DeadLetter, ServiceState, Unit } from '../../pipeline/unit.ts'
-import { ChunkLog, checkUnit } from './chunks.ts'
+import { ChunkLog } from './chunks.ts'
 import type { LogEnds, Page, PageRequest } from './chunks.ts'
 import { databasePath, openDatabase } from './database.ts'
 import { explainFailure } from './failures.ts'
@@ -89,7 +89,6 @@ export class EmbeddedStore {
   }
 
   append(unit: Unit): LogEnds {
-    checkUnit(unit)
     this.#try('making room in', () => {
       this.#assertInPlace()
       this.#room.ensure(unitBytes(unit))
