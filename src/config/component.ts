@@ -31,6 +31,8 @@ export interface Section<T> {
   given(key: keyof T & string): boolean
   /** The value came from the environment or from a file. */
   foreign(key: keyof T & string): boolean
+  /** The value as a problem may show it. */
+  shown(key: keyof T & string): string | undefined
   part(key: string): Node | undefined
 }
 
@@ -63,11 +65,11 @@ export function read<T extends object>(component: Component<T>, node: Node | und
     const value = entries.get(key)
     if (isLeftOut(value)) continue
     const found = readValue(value, property, join(path, key), context)
-    if (found === null) bad.add(key)
-    else given.set(key, found)
+    if (found !== null) given.set(key, found)
   }
   const reject = (key: string, wrong: string) => {
-    if (!bad.has(key)) report.problem(join(path, key), wrong, given.get(key)?.shown)
+    const at = join(path, key)
+    if (given.has(key) || !report.isExplained(at)) report.problem(at, wrong, given.get(key)?.shown)
     bad.add(key)
   }
   // What is no mapping was reported as a whole; that it holds no required key goes without saying.
@@ -77,6 +79,7 @@ export function read<T extends object>(component: Component<T>, node: Node | und
     values: values as T,
     given: (key) => given.has(key) && !bad.has(key),
     foreign: (key) => given.get(key)?.foreign ?? false,
+    shown: (key) => given.get(key)?.shown,
     part: (key) => entries.get(key),
   }
 }
@@ -154,6 +157,7 @@ function reportUnknown(key: string, known: readonly string[], secret: boolean, p
   // Below a secret an unknown key may be a piece of a password that was not quoted.
   if (secret && near === null) report.problem(path, `has a key that is not known (${choice}); a value with a comma, a colon or a # must be quoted`)
   else report.problem(join(path, key), near === null ? `is not a known key; ${choice}` : `is not a known key; did you mean ${near}?`)
+  if (near !== null) report.excuse(join(path, near))
 }
 
 interface ReadValue {

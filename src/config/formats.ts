@@ -15,8 +15,10 @@ export interface Property<T> {
   readonly sensitive?: boolean
   readonly min?: number
   readonly max?: number
+  /** A number within the range that is not allowed all the same. */
+  readonly except?: number
   readonly options?: readonly string[]
-  /** Text: completes `must be ...` where `pattern` does not match. */
+  /** Completes `must be ...` where a number or a pattern does not fit. */
   readonly expected?: string
   readonly pattern?: RegExp
   /** Text: a further check; what is wrong as a sentence, or null. */
@@ -37,9 +39,9 @@ const CHECKS: Readonly<Record<FormatName, Check>> = {
     if (pattern !== undefined && !pattern.test(value)) return `must be ${expected ?? 'of another form'}`
     return check === undefined ? null : check(value)
   },
-  tap_whole_number(value, { min = 0, max = Number.MAX_SAFE_INTEGER }) {
-    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return null
-    return `must be a whole number ${max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`}`
+  tap_whole_number(value, { min = 0, max = Number.MAX_SAFE_INTEGER, except, expected }) {
+    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max && value !== except) return null
+    return `must be ${expected ?? `a whole number from ${min} to ${max}`}`
   },
   tap_yes_or_no(value) {
     return typeof value === 'boolean' ? null : 'must be true or false'

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
-import { join, read, type Component, type Context } from './component.ts'
-import { showText, type Node } from './node.ts'
+import { join, read, type Component, type Context, type Section } from './component.ts'
+import type { Node } from './node.ts'
 import { OLD_GLOBALS } from './old-keys.ts'
 import type { CollectorConfig, HttpConfig } from './types.ts'
 
@@ -62,7 +62,7 @@ export function readGlobals(node: Node | undefined, context: Context): GlobalCon
     debug,
     id,
     internalEvents,
-    name: fixName(section.values.name, join(path, 'name'), section.foreign('name'), context),
+    name: fixName(section, join(path, 'name'), context),
     stateDir: readStateDir(section.part('persistence'), join(path, 'persistence'), context),
     http: readHttp(section.part('http'), join(path, 'http'), context),
   }
@@ -77,9 +77,10 @@ function fixedName(name: string): string {
   return name.replaceAll(/[.# ]/g, '_')
 }
 
-function fixName(name: string, path: string, foreign: boolean, { report }: Context): string {
+function fixName(section: Section<GlobalValues>, path: string, { report }: Context): string {
+  const { name } = section.values
   const fixed = fixedName(name)
-  if (fixed !== name) report.warning(path, 'must consist of letters, digits, - and _; other characters became _', foreign ? undefined : showText(name))
+  if (fixed !== name) report.warning(path, 'must consist of letters, digits, - and _; other characters became _', section.shown('name'))
   return fixed
 }
 
@@ -91,7 +92,7 @@ function readStateDir(node: Node | undefined, path: string, context: Context): s
   }
   const stateDir = resolve(context.root, DIRECTORY.schema.directory_name.default ?? 'state')
   if (section.given('type')) {
-    context.report.warning(join(path, 'type'), `is not kept by this collector, which always keeps its state on disk so that a restart loses nothing; it uses ${stateDir}`, showText(type))
+    context.report.warning(join(path, 'type'), `is not kept by this collector, which always keeps its state on disk so that a restart loses nothing; it uses ${stateDir}`, section.shown('type'))
   }
   return stateDir
 }

@@ -1,7 +1,7 @@
 import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
 import { checkAuthorities } from './certificates.ts'
 import { fileOf } from './certificate-files.ts'
-import { isSwitchedOff, join, namedEntries, read, type Component, type Context } from './component.ts'
+import { isSwitchedOff, join, namedEntries, read, type Component, type Context, type Section } from './component.ts'
 import { readLimits } from './limits.ts'
 import { masked } from './masked.ts'
 import { isLeftOut, showText, type Node } from './node.ts'
@@ -59,7 +59,7 @@ export function readInputs(node: Node | undefined, context: Context): readonly T
   const inputs = entries
     .filter(([name, entry]) => !isSwitchedOff(INPUT, entry, join(path, name), context))
     .map(([name, entry]) => readInput(name, entry, join(path, name), context))
-  if (isLeftOut(node) || (node.kind === 'map' && inputs.length === 0)) {
+  if ((isLeftOut(node) && !report.isExplained(path)) || (node?.kind === 'map' && inputs.length === 0)) {
     report.problem(path, entries.length === 0 ? 'is missing: at least one input is needed' : 'all inputs have enabled: false; at least one must be on')
   }
   const owners = new Map<string, string>()
@@ -75,9 +75,9 @@ function readInput(name: string, node: Node, path: string, context: Context): Ta
   const { report } = context
   const section = read(INPUT, node, path, context)
   const { values } = section
-  if (node.kind === 'map') checkType(section.given('type') ? values.type : null, name, path, section.foreign('type'), context)
+  if (node.kind === 'map') checkType(section, name, path, context)
   if (values.endpoint_mode !== 'separate') {
-    report.warning(join(path, 'endpoint_mode'), 'is not available in this version; each service is asked with requests of its own (separate)', values.endpoint_mode)
+    report.warning(join(path, 'endpoint_mode'), 'is not available in this version; each service is asked with requests of its own (separate)', section.shown('endpoint_mode'))
   }
   // What stands in an entry that is no mapping was reported as a whole.
   const credentials = node.kind === 'map' ? read(CREDENTIALS, section.part('credentials'), join(path, 'credentials'), context).values : null
@@ -98,12 +98,15 @@ function readInput(name: string, node: Node, path: string, context: Context): Ta
   )
 }
 
-function checkType(type: string | null, name: string, path: string, foreign: boolean, { report }: Context): void {
-  if (TYPES.includes(type ?? name)) return
+/** The name of an input is its type where it has none of its own. */
+function checkType(section: Section<InputValues>, name: string, path: string, { report }: Context): void {
+  const { type } = section.values
+  const at = join(path, 'type')
+  if (TYPES.includes(type ?? name) || report.isExplained(at)) return
   const near = nearest(type ?? name, TYPES)
-  const hint = near === null ? `known is ${TYPES.join(', ')}` : `did you mean ${near}?`
-  if (type !== null) report.problem(join(path, 'type'), `is not a known type of input; ${hint}`, foreign ? undefined : showText(type))
-  else report.problem(join(path, 'type'), `is missing, and the name of the input is no known type either; ${hint}`, showText(name))
+  const known = TYPES.join(' or ')
+  if (type !== null) report.problem(at, `must be ${known}${near === null ? '' : ` (did you mean ${near}?)`}`, section.shown('type'))
+  else report.problem(at, `is missing, and the name of the input is no type that could stand in for it; add type: ${near ?? known}`)
 }
 
 function readAuthorities(node: Node | undefined, path: string, context: Context): string | null {

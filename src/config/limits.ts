@@ -13,14 +13,13 @@ const DEFAULT_LIMITS: Limits = [{ periodMs: DAY_MS, requests: 1800 }]
 
 interface LimitValues {
   readonly period: string
-  /** As text, for -1 stands apart from the range. */
-  readonly number_of_requests: string
+  readonly number_of_requests: number
 }
 
 const LIMIT: Component<LimitValues> = {
   schema: {
     period: { doc: 'a time such as 1d, 24h, 60m or 30s', format: 'tap_text', default: null, check: checkPeriod },
-    number_of_requests: { doc: 'how many requests the period may see, or -1', format: 'tap_text', default: null, check: checkRequests },
+    number_of_requests: { doc: 'how many requests the period may see, or -1', format: 'tap_whole_number', default: null, min: -1, except: 0, expected: 'a whole number of at least 1, or -1 for no limit of our own' },
   },
 }
 
@@ -34,7 +33,7 @@ export function readLimits(node: Node | undefined, path: string, context: Contex
   return node.items.flatMap((item, index) => {
     const section = read(LIMIT, item, `${path}[${index}]`, context)
     if (!section.given('period') || !section.given('number_of_requests')) return []
-    const requests = Number(section.values.number_of_requests)
+    const requests = section.values.number_of_requests
     return requests === -1 ? [] : [{ periodMs: periodMs(section.values.period) ?? DAY_MS, requests }]
   })
 }
@@ -47,8 +46,4 @@ function periodMs(period: string): number | null {
 
 function checkPeriod(period: string): string | null {
   return periodMs(period) === null ? 'must be a time of at most a day, such as 1d, 24h, 60m or 30s' : null
-}
-
-function checkRequests(text: string): string | null {
-  return /^(?:-1|[1-9]\d{0,8})$/.test(text) ? null : 'must be a whole number of at least 1, or -1 for no limit of our own'
 }

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
-import { ConfigurationError } from '../pipeline/errors.ts'
+import { ConfigurationError, type Problem } from '../pipeline/errors.ts'
 import { readBuffer } from './buffer.ts'
 import { read, type Component, type Context } from './component.ts'
 import { parseDocument } from './document.ts'
@@ -23,7 +23,8 @@ export interface LoadOptions {
   readonly checkCertificates?: boolean
 }
 
-const FILE: Component<object> = { schema: {}, parts: ['globals', 'outputs', 'buffer', 'inputs'], old: OLD_FILE }
+const PARTS = ['globals', 'outputs', 'buffer', 'inputs']
+const FILE: Component<object> = { schema: {}, parts: PARTS, old: OLD_FILE }
 const LARGEST = 1024 * 1024
 
 /**
@@ -39,14 +40,23 @@ export async function loadConfig({ file, env, now, checkCertificates = true }: L
   const inputs = readInputs(section.part('inputs'), context)
   const outputs = readOutputs(section.part('outputs'), inputs, context)
   const buffer = readBuffer(section.part('buffer'), context)
-  if (report.problems.length > 0) throw new ConfigurationError(report.problems)
-  return { config: { root, ...globals, http: masked(globals.http, ['token']), buffer, outputs, inputs }, warnings: report.warnings }
+  if (report.problems.length > 0) throw new ConfigurationError(inOrder(report.problems))
+  return { config: { root, ...globals, http: masked(globals.http, ['token']), buffer, outputs, inputs }, warnings: inOrder(report.warnings) }
 }
+
+export { checkStartTimes } from './start-time.ts'
+export { formatProblems } from './report.ts'
 
 /** What `--config` defaults to. A CONFIG_FILE that does not exist is an error later: to run with another file in its place would be worse. */
 export function defaultConfigPath(cwd: string, env: Readonly<Record<string, string | undefined>>): string {
   const name = env.CONFIG_FILE
   return resolve(cwd, 'config', name === undefined || name === '' ? 'config.yaml' : name)
+}
+
+/** By the parts of the file, for outputs are read after the inputs whose services they may name. */
+function inOrder(problems: readonly Problem[]): readonly Problem[] {
+  const part = ({ path }: Problem) => PARTS.indexOf(path.split('.', 1)[0] ?? '')
+  return problems.toSorted((a, b) => part(a) - part(b))
 }
 
 /** The folder that holds `config/`; of a file that lies in no folder of that name, its own folder. */

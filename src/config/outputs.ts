@@ -2,7 +2,7 @@ import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
 import { isSwitchedOff, join, namedEntries, read, readScalar, type Component, type Context } from './component.ts'
 import { readConsole } from './console.ts'
 import { readDevo } from './devo.ts'
-import { isLeftOut, show, type Node } from './node.ts'
+import { isLeftOut, type Node } from './node.ts'
 import { nearest } from './nearest.ts'
 import { OLD_OUTPUT } from './old-keys.ts'
 import { checkSubset } from './subset.ts'
@@ -39,7 +39,7 @@ export function readOutputs(node: Node | undefined, inputs: readonly TapInputCon
   const path = 'outputs'
   const entries = namedEntries(node, path, context)
   const on = entries.filter(([name, entry]) => !isSwitchedOff(OUTPUT, entry, join(path, name), context))
-  if (isLeftOut(node) || (node.kind === 'map' && on.length === 0)) {
+  if ((isLeftOut(node) && !context.report.isExplained(path)) || (node?.kind === 'map' && on.length === 0)) {
     context.report.problem(path, entries.length === 0 ? 'is missing: at least one output is needed' : 'all outputs have enabled: false; at least one must be on')
   }
   return on.map(([name, entry]) => readOutput(name, entry, join(path, name), inputs, context)).filter((output) => output !== null)
@@ -72,18 +72,19 @@ function isAvailable(node: Node | undefined, path: string, context: Context): bo
   const type = readScalar(node, path, context)
   if (type === null) return false
   if (BUILT_IN.includes(type.text)) return true
-  const near = nearest(type.text, BUILT_IN)
-  const available = `available in this version: ${BUILT_IN.join(', ')}`
-  let message = `is not a known type of output; ${near === null ? available : `did you mean ${near}?`}`
-  if (NOT_YET.includes(type.text)) message = `is a type of output that is not available in this version; ${available}`
-  else if (/^[./@]|\.[cm]?[jt]s$/.test(type.text)) message = `names an output of your own, and those are not available in this version; ${available}`
-  else if (near === null) message = `is not a known type of output (and packages as outputs are not available in this version); ${available}`
-  context.report.problem(path, message, type.shown)
+  context.report.problem(path, `must be ${BUILT_IN.join(' or ')}${whyNot(type.text)}`, type.shown)
   return false
+}
+
+function whyNot(type: string): string {
+  if (NOT_YET.includes(type)) return '; outputs of this type are not available in this version'
+  if (/^[./@]|\.[cm]?[jt]s$/.test(type)) return '; outputs of your own are not available in this version'
+  const near = nearest(type, BUILT_IN)
+  return near === null ? '; packages as outputs are not available in this version' : ` (did you mean ${near}?)`
 }
 
 /** A transform that is left out silently would let through what its owner wants filtered or masked. */
 function refuseTransforms(node: Node | undefined, path: string, { report }: Context): void {
-  if (isLeftOut(node) || (node.kind === 'list' && node.items.length === 0)) return
-  report.problem(path, 'are not available in this version, and without them events would leave unfiltered and unmasked; remove the key to accept that', show(node))
+  if ((isLeftOut(node) && !context.report.isExplained(path)) || (node?.kind === 'list' && node.items.length === 0)) return
+  report.problem(path, 'are not available in this version, and without them events would leave unfiltered and unmasked; remove the key to accept that')
 }

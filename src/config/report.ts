@@ -8,6 +8,7 @@ export class Report {
   readonly #problems = new Map<string, Problem>()
   readonly #warnings = new Map<string, Problem>()
   readonly #hidden = new Set<string>()
+  readonly #excused = new Set<string>()
 
   /** `value` is what was seen; whoever calls owes that it is no secret (see `show`). */
   problem(path: string, message: string, value?: string): void {
@@ -21,6 +22,20 @@ export class Report {
   /** A value that holds this text is never shown, wherever else in the file it stands (through an anchor, or by mistake). */
   hide(text: string): void {
     if (text.length >= SHORTEST_HIDDEN) this.#hidden.add(text)
+  }
+
+  /** What is missing at this path has its reason in another problem, such as a key with a typing error. */
+  excuse(path: string): void {
+    this.#excused.add(path)
+  }
+
+  /** True where it was already said why something at this path is missing: there, or of a mapping that holds it. */
+  isExplained(path: string): boolean {
+    return [...this.#excused, ...this.problems.map((problem) => problem.path)].some((known) => path === known || path.startsWith(`${known}.`))
+  }
+
+  hasProblemBelow(path: string): boolean {
+    return this.problems.some((problem) => problem.path.startsWith(`${path}.`))
   }
 
   get problems(): readonly Problem[] {

@@ -48,7 +48,7 @@ export function readServices(node: Node | undefined, path: string, context: Cont
   const { report } = context
   const expected = `it must name at least one of ${SERVICE_NAMES.join(', ')}`
   if (isLeftOut(node)) {
-    report.problem(path, `is missing: ${expected}`)
+    if (!report.isExplained(path)) report.problem(path, `is missing: ${expected}`)
     return []
   }
   if (node.kind !== 'map') {
@@ -56,18 +56,16 @@ export function readServices(node: Node | undefined, path: string, context: Cont
     return []
   }
   const services: TapServiceConfig[] = []
-  let wrong = false
   for (const [name, entry] of node.entries) {
     const below = join(path, name)
     if (isServiceName(name)) services.push(readService(name, entry, below, context))
     else if (NOT_YET.includes(name)) report.warning(below, 'is a service of the old collector that this one does not have; it does not run')
     else {
-      wrong = true
       const near = nearest(name, SERVICE_NAMES)
       report.problem(below, `is not a known service; ${near === null ? `known are ${SERVICE_NAMES.join(', ')}` : `did you mean ${near}?`}`)
     }
   }
-  if (services.length === 0 && !wrong) report.problem(path, `names no service that this collector has: ${expected}`)
+  if (services.length === 0 && !report.hasProblemBelow(path)) report.problem(path, `names no service that this collector has: ${expected}`)
   return services
 }
 

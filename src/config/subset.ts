@@ -36,12 +36,12 @@ function findWrong(text: string, inputs: readonly TapInputConfig[]): string | nu
   const [input, service] = split(text)
   if (!isServiceName(service)) {
     const near = nearest(service, SERVICE_NAMES)
-    return `is not a known service; ${near === null ? `known are ${SERVICE_NAMES.join(', ')}` : `did you mean ${near}?`}`
+    return `must be one of ${SERVICE_NAMES.join(', ')}${near === null ? '' : ` (did you mean ${near}?)`}`
   }
   const names = inputs.map(({ name }) => name)
   if (input === null || names.includes(input)) return null
   const near = nearest(input, names)
-  return `names an input that does not run; ${near === null ? `those that run: ${names.join(', ')}` : `did you mean ${near}/${service}?`}`
+  return `must name an input that runs, ${names.join(' or ')}${near === null ? '' : ` (did you mean ${near}/${service}?)`}`
 }
 
 function isRun(text: string, inputs: readonly TapInputConfig[]): boolean {

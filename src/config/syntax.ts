@@ -10,7 +10,7 @@ const QUOTES = 'put text with special characters in quotes'
 const SENTENCES: Partial<Record<ErrorCode, string>> = {
   TAB_AS_INDENT: 'a tab indents this line; YAML wants spaces',
   BAD_INDENT: 'the indentation does not fit the lines above; keys of one mapping begin in the same column',
-  MISSING_CHAR: 'something is missing: a colon with a space behind a key, or a closing quote or bracket',
+  MISSING_CHAR: 'something is missing: a colon with a space behind a key, or a closing quote or bracket (perhaps further up)',
   BLOCK_AS_IMPLICIT_KEY: `a colon with a space appears twice in this line; ${QUOTES}`,
   BAD_SCALAR_START: `text may not begin with this character; ${QUOTES}`,
   BAD_DQ_ESCAPE: 'a backslash in double quotes begins an escape that YAML does not know; use single quotes, or double the backslash',
