@@ -85,6 +85,6 @@ function whyNot(type: string): string {
 
 /** A transform that is left out silently would let through what its owner wants filtered or masked. */
 function refuseTransforms(node: Node | undefined, path: string, { report }: Context): void {
-  if ((isLeftOut(node) && !context.report.isExplained(path)) || (node?.kind === 'list' && node.items.length === 0)) return
+  if (isLeftOut(node) || (node.kind === 'list' && node.items.length === 0)) return
   report.problem(path, 'are not available in this version, and without them events would leave unfiltered and unmasked; remove the key to accept that')
 }
