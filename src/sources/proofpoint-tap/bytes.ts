@@ -74,10 +74,15 @@ export function copyBytes(bytes: Uint8Array, view: DataView, from: number, to: n
   let source = from
   let index = at
   const lastWord = to - 8
-  while (source <= lastWord) {
-    targetView.setBigUint64(index, view.getBigUint64(source, true), true)
-    source += 8
-    index += 8
+  if (source <= lastWord) {
+    while (source < lastWord) {
+      targetView.setBigUint64(index, view.getBigUint64(source, true), true)
+      source += 8
+      index += 8
+    }
+    // The last word overlaps the one before, which spares the odd bytes.
+    targetView.setBigUint64(end - 8, view.getBigUint64(lastWord, true), true)
+    return end
   }
   while (source < to) {
     target[index] = byteAt(bytes, source)

@@ -1,4 +1,4 @@
-import { CLOSE_BRACE, CLOSE_BRACKET, COMMA, copyBytes, dataView, intAt, OPEN_BRACE, OPEN_BRACKET } from './bytes.ts'
+import { byteAt, CLOSE_BRACE, CLOSE_BRACKET, COMMA, copyBytes, dataView, intAt, OPEN_BRACE, OPEN_BRACKET } from './bytes.ts'
 import { ENTRY, HEADER, OBJECT, type Outline, SORTED_ARRAY } from './outline.ts'
 
 const INITIAL_BYTES = 64 * 1024
@@ -81,30 +81,39 @@ export class CanonicalWriter {
   #sortedArray(node: number, start: number): number {
     const tape = this.#tape
     const target = this.#target
-    const last = node + HEADER + intAt(tape, node + 3) * ENTRY
-    const elements: Uint8Array[] = []
+    const count = intAt(tape, node + 3)
+    // Element k, with the bracket or comma before it, lies at [ends[k], ends[k + 1]) of the target.
+    const ends = [start]
     let at = start
-    for (let entry = node + HEADER; entry < last; entry += ENTRY) {
-      target[at] = entry === node + HEADER ? OPEN_BRACKET : COMMA
-      at += 1
+    let sorted = true
+    for (let k = 0; k < count; k += 1) {
+      const entry = node + HEADER + k * ENTRY
+      target[at] = k === 0 ? OPEN_BRACKET : COMMA
       const child = intAt(tape, entry + 2)
-      const end = child === 0 ? this.#copy(intAt(tape, entry), intAt(tape, entry + 1), at) : this.#value(child, at)
-      elements.push(target.subarray(at, end))
+      const end = child === 0 ? this.#copy(intAt(tape, entry), intAt(tape, entry + 1), at + 1) : this.#value(child, at + 1)
+      sorted &&= k === 0 || compare(target, (ends[k - 1] ?? 0) + 1, at, at + 1, end) <= 0
+      ends.push(end)
       at = end
     }
+    if (!sorted) this.#sort(start, at, ends)
     target[at] = CLOSE_BRACKET
-    if (!isSorted(elements)) {
-      const sorted = elements.map((element) => element.slice()).sort((a, b) => Buffer.compare(a, b))
-      let to = start + 1
-      for (const element of sorted) {
-        target.set(element, to)
-        to += element.length
-        target[to] = COMMA
-        to += 1
-      }
-      target[at] = CLOSE_BRACKET
-    }
     return at + 1
+  }
+
+  /** Sorts the elements of the array whose bytes, but for its last bracket, lie at [start, end) of the target. */
+  #sort(start: number, end: number, ends: readonly number[]): void {
+    const unsorted = this.#target.slice(start, end)
+    const firstOf = (k: number): number => (ends[k] ?? 0) + 1 - start
+    const endOf = (k: number): number => (ends[k + 1] ?? 0) - start
+    const order = Uint32Array.from({ length: ends.length - 1 }, (_, k) => k)
+    order.sort((a, b) => compare(unsorted, firstOf(a), endOf(a), firstOf(b), endOf(b)))
+    let at = start + 1
+    for (const k of order) {
+      this.#target.set(unsorted.subarray(firstOf(k), endOf(k)), at)
+      at += endOf(k) - firstOf(k)
+      this.#target[at] = COMMA
+      at += 1
+    }
   }
 
   #copy(from: number, to: number, at: number): number {
@@ -119,6 +128,11 @@ export class CanonicalWriter {
   }
 }
 
-function isSorted(elements: readonly Uint8Array[]): boolean {
-  return elements.every((element, index) => index === 0 || Buffer.compare(elements[index - 1] ?? element, element) <= 0)
+function compare(bytes: Uint8Array, a: number, endOfA: number, b: number, endOfB: number): number {
+  const length = Math.min(endOfA - a, endOfB - b)
+  for (let index = 0; index < length; index += 1) {
+    const difference = byteAt(bytes, a + index) - byteAt(bytes, b + index)
+    if (difference !== 0) return difference
+  }
+  return endOfA - a - (endOfB - b)
 }
