@@ -102,13 +102,18 @@ export class Passes {
     return this.#pass?.isFull ?? false
   }
 
+  /** Whether nothing is left before `limit` that could be asked for, holes apart. */
+  isReadUpTo(limit: number): boolean {
+    return limit - this.#holes.startFrom(this.#furthest) < SHORTEST_WINDOW_MS
+  }
+
   /** Whole seconds; windows end here at the latest. */
   static limit(server: number): number {
     return floorToSecond(server - LIVE_EDGE_MS)
   }
 
-  begin({ monotonic }: Instant, periodMs = this.#rules.periodMs): void {
-    const { sweepPeriodMs } = this.#rules
+  begin({ monotonic }: Instant): void {
+    const { periodMs, sweepPeriodMs } = this.#rules
     const isFull = this.#lastFullAt === null || monotonic - this.#lastFullAt >= sweepPeriodMs - periodMs / 2
     const cursor = isFull ? this.#settled : Math.max(this.#settled, this.#furthest - LIGHT_OVERLAP_MS)
     this.#pass = { isFull, beganAt: monotonic, cursor, isStopped: false, isOver: false, marginMs: 0 }
@@ -127,7 +132,9 @@ export class Passes {
     if (tookMs > TOO_LONG_MS) this.#length.halve(window)
     else this.#length.good()
     if (kind === 'hole') {
-      this.#holes.close({ from: window.from, to: servedTo < window.to ? Math.min(servedTo, window.to - SHORTEST_WINDOW_MS) : window.to })
+      const end = servedTo < window.to ? Math.min(servedTo, window.to - SHORTEST_WINDOW_MS) : window.to
+      if (end > window.from) this.#holes.close({ from: window.from, to: end })
+      else this.#holes.failed(window, now.server, now.monotonic, 'the API does not answer for all of it')
       return
     }
     const pass = this.#pass

@@ -1,0 +1,137 @@
+import type { Readable } from 'node:stream'
+import { describeError, RetryableError } from '../../pipeline/errors.ts'
+import type { TapInputConfig, TapServiceConfig } from './config.ts'
+import type { HttpResponse } from './http.ts'
+import { MalformedResponseError } from './malformed.ts'
+import { HOUR_MS } from './windows.ts'
+
+/**
+ * - `login`: refused, or not entitled;
+ * - `throttled`: no request may be sent now, and the caller did not want to wait;
+ * - `unreachable`: no connection; it says nothing about the window;
+ * - `broken`: the API failed at this window: 5xx, no end in time, a body that is cut off or is something else;
+ * - `too-old`, `too-short`, `still-current`: what the API says about the window (400);
+ * - `refused`: another 400;
+ * - `unexpected`: any other answer; most often `base_url` or a proxy is wrong.
+ */
+export type FailureKind = 'login' | 'throttled' | 'unreachable' | 'broken' | 'too-old' | 'too-short' | 'still-current' | 'refused' | 'unexpected'
+
+/** A request that brought nothing. The message is a sentence for an operator and does not change from one try to the next. */
+export class TapError extends RetryableError {
+  override readonly name = 'TapError'
+  readonly kind: FailureKind
+  constructor(kind: FailureKind, message: string, options: ErrorOptions & { retryAfterMs?: number } = {}) {
+    super(message, options)
+    this.kind = kind
+  }
+}
+
+const BODY_HEAD_BYTES = 2_048
+const SHOWN_CHARACTERS = 200
+const RETRY_AFTER_MAX_MS = HOUR_MS
+
+/** The three texts were seen live (facts on the SIEM API). */
+const WINDOW_TEXTS: readonly (readonly [RegExp, FailureKind])[] = [
+  [/too far in(to)? the past/i, 'too-old'],
+  [/interval is too short/i, 'too-short'],
+  [/still current/i, 'still-current'],
+]
+
+/** What an answer other than 200 and 204 means. `text` is the head of its body. */
+export function refusal({ status, headers }: HttpResponse, text: string, input: TapInputConfig, service: TapServiceConfig): TapError {
+  const said = text === '' ? '' : `: ${text}`
+  const where = `inputs.${input.name}`
+  if (status === 401) return new TapError('login', `login refused (401): check ${where}.credentials${said}`)
+  if (status === 403) {
+    return new TapError('login', `not entitled to ${service.name} (403): Proofpoint must allow it to this service principal, or remove it from ${where}.services${said}`)
+  }
+  if (status === 400) {
+    const kind = WINDOW_TEXTS.find(([pattern]) => pattern.test(text))?.[1] ?? 'refused'
+    return new TapError(kind, `the API refuses the request (400)${said}`)
+  }
+  if (status >= 500) {
+    const retryAfterMs = retryAfter(headers, Date.parse(single(headers.date) ?? ''))
+    const options = retryAfterMs === null ? {} : { retryAfterMs: Math.min(retryAfterMs, RETRY_AFTER_MAX_MS) }
+    return new TapError('broken', `the API answers ${status}${said}`, options)
+  }
+  if (status >= 300 && status < 400) {
+    const target = printable(single(headers.location) ?? 'nowhere', SHOWN_CHARACTERS)
+    return new TapError('unexpected', `the API answers with a redirect (${status}) to ${target}, which is not followed: check ${where}.base_url, or a proxy on the way`)
+  }
+  return new TapError('unexpected', `the API answers ${status}: check ${where}.base_url${said}`)
+}
+
+/** Status 200, but a page for people. */
+export function htmlAnswer(input: TapInputConfig): TapError {
+  return new TapError('unexpected', `the answer is an HTML page instead of JSON: check inputs.${input.name}.base_url, or a proxy or sign-in page on the way`)
+}
+
+const UNREACHABLE_CODES = new Set([
+  'ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN', 'EADDRNOTAVAIL', 'ETIMEDOUT',
+  'EPROTO', 'ENOENT', 'EACCES', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_PRX_CONN', 'UND_ERR_PRX_TLS', 'UND_ERR_ABORTED', 'UND_ERR_INVALID_ARG',
+])
+const UNREACHABLE_TEXT = /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|ERR_OSSL_)/
+
+/** What went wrong where no answer came, or none that was whole. Throws what is a bug. */
+export function transportError(error: unknown, origin: string): TapError {
+  if (error instanceof TapError) return error
+  if (isBug(error)) throw error
+  if (error instanceof MalformedResponseError) return new TapError('broken', `the answer is not what the API promises: ${describeError(error)}`, { cause: error })
+  const isUnreachable = causes(error).some(
+    ({ code, message }) => UNREACHABLE_CODES.has(code) || UNREACHABLE_TEXT.test(code) || message.includes('before secure TLS connection'),
+  )
+  if (isUnreachable) return new TapError('unreachable', `cannot reach ${origin}: ${describeError(error)}`, { cause: error })
+  return new TapError('broken', `the answer failed: ${describeError(error)}`, { cause: error })
+}
+
+/** The errors of sockets, decoders and undici all have a code. */
+function isBug(error: unknown): boolean {
+  return (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) && !('code' in error)
+}
+
+function causes(error: unknown): { code: string; message: string }[] {
+  if (!(error instanceof Error)) return []
+  const own = { code: 'code' in error && typeof error.code === 'string' ? error.code : '', message: error.message }
+  const inner = error instanceof AggregateError ? error.errors.flatMap(causes) : []
+  return [own, ...inner, ...causes(error.cause)]
+}
+
+/** Retry-After in milliseconds: seconds, or a date compared with the answer's own. Null where there is none that makes sense. */
+export function retryAfter(headers: HttpResponse['headers'], answeredAt: number): number | null {
+  const value = single(headers['retry-after'])?.trim() ?? ''
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1_000
+  const date = /[a-z]/i.test(value) ? Date.parse(value) : NaN
+  return Number.isNaN(date) || Number.isNaN(answeredAt) || date < answeredAt ? null : date - answeredAt
+}
+
+function single(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header[0] : header
+}
+
+/** The beginning of an answer's body as one printable line, secrets taken out. Destroys the body. */
+export async function bodyHead(body: Readable, secrets: readonly string[]): Promise<string> {
+  const pieces: Buffer[] = []
+  let length = 0
+  try {
+    for await (const piece of body as AsyncIterable<Uint8Array>) {
+      pieces.push(Buffer.from(piece))
+      length += piece.length
+      if (length >= BODY_HEAD_BYTES) break
+    }
+  } catch {
+    // The status alone has to do.
+  } finally {
+    body.destroy()
+  }
+  const text = Buffer.concat(pieces).subarray(0, BODY_HEAD_BYTES).toString()
+  return printable(secrets.reduce((rest, secret) => (secret === '' ? rest : rest.replaceAll(secret, '***')), text), SHOWN_CHARACTERS)
+}
+
+/** One line without control characters. */
+export function printable(text: string, length: number): string {
+  const line = text
+    .replace(/\s+/g, ' ')
+    .trim()
+    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return line.length > length ? `${line.slice(0, length)}...` : line
+}

@@ -1,0 +1,186 @@
+import PQueue from 'p-queue'
+import type { Logger } from 'pino'
+import { Backoff } from '../../pipeline/backoff.ts'
+import type { Clock } from '../../pipeline/clock.ts'
+import { describeError } from '../../pipeline/errors.ts'
+import type { QuotaLog } from '../../pipeline/source.ts'
+import { retryAfter, TapError } from './errors.ts'
+import type { HttpResponse } from './http.ts'
+import { minuteOf, QuotaUse } from './quotas.ts'
+import { DAY_MS, MINUTE_MS, SECOND_MS, writeTime } from './windows.ts'
+
+export interface Asking {
+  /** The higher one goes first where requests are scarce. */
+  readonly priority: number
+  readonly signal: AbortSignal
+  /** False: fail with a `throttled` TapError instead of waiting for requests to be left. */
+  readonly isPatient: boolean
+  /** Called with the reason whenever the request has to wait. */
+  readonly onWait: (reason: string) => void
+}
+
+export interface PoolDependencies {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly quotaLog: QuotaLog
+}
+
+const CONCURRENCY = 4
+/** From this throttled answer in a row on, a Retry-After that is too short is not believed. */
+const DISBELIEVE_AFTER = 4
+/** So many requests left end the time in which running out of them is no news. */
+const PLENTY = 50
+const AGAIN = Symbol('not now')
+
+/**
+ * The requests that one credential may send to one of the API's throttles. Everybody who shares it waits here: for the quota, which is
+ * counted durably before a request is sent, and for the end of a 429.
+ *
+ *   open ──429──▶ closed (Retry-After, else 1, 2, 4 ... 30 min) ──▶ probing: one request at a time ──any other answer──▶ open
+ *     └──no request left──▶ closed (until the oldest minute leaves the period) ──▶ open             └──429──▶ closed
+ */
+export class RequestPool {
+  /** Names the pool in the quota log; holds no secret. */
+  readonly key: string
+  readonly use = new QuotaUse()
+  readonly #label: string
+  readonly #deps: PoolDependencies
+  readonly #queue = new PQueue({ concurrency: CONCURRENCY })
+  readonly #waiting = new Set<Asking>()
+  readonly #throttling = new Backoff(MINUTE_MS, 30 * MINUTE_MS, () => 1)
+  #isLoaded = false
+  #isScarce = false
+  #closedBecause: string | null = null
+  #reopensAt = 0
+  #cancelReopen = (): void => undefined
+  /** Counts the throttled answers, so that those to requests sent before the last one are told apart. */
+  #era = 0
+
+  constructor(key: string, label: string, deps: PoolDependencies) {
+    this.key = key
+    this.#label = label
+    this.#deps = deps
+  }
+
+  /** Another process may have used the pool meanwhile: look at the log again before the next request. */
+  refresh(): void {
+    this.#isLoaded = false
+  }
+
+  /** Sends a request as soon as one may be sent. Rejects with what `request` rejects with, or with the signal's reason. */
+  async send(request: () => Promise<HttpResponse>, asking: Asking): Promise<HttpResponse> {
+    this.#waiting.add(asking)
+    try {
+      for (;;) {
+        if (!this.#isLoaded) await this.#load(asking)
+        if (this.#closedBecause !== null) this.#tell(asking, this.#closedBecause)
+        const outcome = await this.#queue.add(() => this.#attempt(request, asking), { priority: asking.priority, signal: asking.signal })
+        if (outcome !== AGAIN) return outcome
+      }
+    } finally {
+      this.#waiting.delete(asking)
+    }
+  }
+
+  close(): void {
+    this.#cancelReopen()
+    this.#queue.clear()
+  }
+
+  async #attempt(request: () => Promise<HttpResponse>, asking: Asking): Promise<HttpResponse | typeof AGAIN> {
+    const { clock } = this.#deps
+    if (this.#closedBecause !== null) return AGAIN
+    const now = clock.now()
+    if (!this.use.reserve(now)) {
+      this.#exhausted(now)
+      return AGAIN
+    }
+    if ((this.use.remaining(now) ?? Infinity) >= PLENTY) this.#isScarce = false
+    await this.#count(now, asking)
+    asking.signal.throwIfAborted()
+    const era = this.#era
+    const response = await request()
+    if (response.status === 429) {
+      response.body.destroy()
+      if (era === this.#era) this.#throttled(response)
+      return AGAIN
+    }
+    if (era === this.#era) this.#answered()
+    return response
+  }
+
+  async #load(asking: Asking): Promise<void> {
+    await this.#insist('reading', asking, async () => {
+      this.use.load(await this.#deps.quotaLog.load(this.key))
+      this.#isLoaded = true
+    })
+  }
+
+  async #count(reservedAt: number, asking: Asking): Promise<void> {
+    let at = reservedAt
+    await this.#insist('writing', asking, async () => {
+      const now = this.#deps.clock.now()
+      this.use.move(at, now)
+      at = now
+      await this.#deps.quotaLog.count(this.key, minuteOf(now), this.use.forgetBefore(now))
+    })
+  }
+
+  /** No request is sent that is not in the log. */
+  async #insist(what: string, asking: Asking, work: () => Promise<void>): Promise<void> {
+    const backoff = new Backoff(SECOND_MS, MINUTE_MS)
+    for (;;) {
+      asking.signal.throwIfAborted()
+      try {
+        await work()
+        return
+      } catch (error) {
+        this.#tell(asking, `${what} the log of requests failed, so none is sent: ${describeError(error)}`)
+        await this.#deps.clock.sleep(backoff.next(), asking.signal)
+      }
+    }
+  }
+
+  #tell(asking: Asking, reason: string): void {
+    if (!asking.isPatient) throw new TapError('throttled', reason)
+    asking.onWait(reason)
+  }
+
+  #exhausted(now: number): void {
+    const until = this.use.freeAt(now)
+    const limits = this.use.limits.map(({ periodMs, requests }) => `${requests} in ${periodMs / (60 * MINUTE_MS)} h`).join(', ')
+    this.#close(until - now, `no request left in pool ${this.#label} (${limits}): the next one at ${writeTime(until)}`, !this.#isScarce)
+    this.#isScarce = true
+  }
+
+  #throttled({ headers }: HttpResponse): void {
+    this.#era += 1
+    const own = this.#throttling.next()
+    const named = retryAfter(headers, Date.parse(typeof headers.date === 'string' ? headers.date : ''))
+    const isCredible = named !== null && (this.#throttling.failures < DISBELIEVE_AFTER || named > own)
+    const waitMs = isCredible ? Math.min(Math.max(named, SECOND_MS), DAY_MS) : own
+    this.#queue.concurrency = 1
+    this.#close(waitMs, `the API throttles pool ${this.#label} (429); another program may use the same credential: the next try at ${writeTime(this.#deps.clock.now() + waitMs)}`, this.#throttling.failures === 1)
+  }
+
+  #answered(): void {
+    this.#throttling.reset()
+    this.#queue.concurrency = CONCURRENCY
+  }
+
+  #close(waitMs: number, reason: string, isNews: boolean): void {
+    const { clock, log } = this.#deps
+    const reopensAt = clock.monotonic() + waitMs
+    if (this.#closedBecause !== null && reopensAt <= this.#reopensAt) return
+    this.#reopensAt = reopensAt
+    this.#closedBecause = reason
+    this.#queue.pause()
+    this.#cancelReopen()
+    this.#cancelReopen = clock.after(waitMs, () => {
+      this.#closedBecause = null
+      this.#queue.start()
+    })
+    log[isNews ? 'warn' : 'debug']({ pool: this.#label }, reason)
+    for (const asking of this.#waiting) if (asking.isPatient) asking.onWait(reason)
+  }
+}

@@ -1,0 +1,107 @@
+import { DAY_MS, MINUTE_MS } from './windows.ts'
+
+/** At most `requests` in any `periodMs`. */
+export interface RequestLimit {
+  readonly periodMs: number
+  readonly requests: number
+}
+
+/** A request may reach the API this much later than it was counted. */
+const ON_THE_WAY_MINUTES = 1
+
+/** The requests of the last period by minute, against any number of limits. */
+export class QuotaUse {
+  #limits: readonly RequestLimit[] = []
+  #minutes = new Map<number, number>()
+
+  get limits(): readonly RequestLimit[] {
+    return this.#limits
+  }
+
+  addLimits(limits: readonly RequestLimit[]): void {
+    const isNew = ({ periodMs, requests }: RequestLimit): boolean =>
+      !this.#limits.some((known) => known.periodMs === periodMs && known.requests === requests)
+    this.#limits = [...this.#limits, ...limits.filter(isNew)]
+  }
+
+  /** Takes over what the log holds; what is counted here and not yet there stays. */
+  load(minutes: readonly (readonly [minute: number, requests: number])[]): void {
+    for (const [minute, requests] of minutes) this.#minutes.set(minute, Math.max(requests, this.#minutes.get(minute) ?? 0))
+  }
+
+  /** Takes one request; false where a limit allows none. */
+  reserve(now: number): boolean {
+    this.#tidy(now)
+    if (this.remaining(now) === 0) return false
+    this.#add(minuteOf(now), 1)
+    return true
+  }
+
+  /** A reservation is written down in a later minute than it was made. */
+  move(from: number, to: number): void {
+    if (minuteOf(from) === minuteOf(to)) return
+    this.#add(minuteOf(from), -1)
+    this.#add(minuteOf(to), 1)
+  }
+
+  /** Requests that are left now; null where there is no limit. */
+  remaining(now: number): number | null {
+    return this.#limits.reduce<number | null>((least, limit) => {
+      const left = Math.max(0, limit.requests - this.used(limit.periodMs, now))
+      return least === null ? left : Math.min(least, left)
+    }, null)
+  }
+
+  used(periodMs: number, now: number): number {
+    let used = 0
+    for (const [minute, requests] of this.#minutes) if (leavesAt(minute, periodMs) > now) used += requests
+    return used
+  }
+
+  /** When the next request is allowed, epoch milliseconds. */
+  freeAt(now: number): number {
+    const times = this.#limits.map(({ periodMs, requests }) => {
+      let tooMany = this.used(periodMs, now) - requests + 1
+      for (const [minute, count] of [...this.#minutes].sort(([a], [b]) => a - b)) {
+        if (tooMany <= 0) break
+        const at = leavesAt(minute, periodMs)
+        if (at <= now) continue
+        tooMany -= count
+        if (tooMany <= 0) return at
+      }
+      return tooMany <= 0 ? now : now + periodMs
+    })
+    return Math.max(now, ...times)
+  }
+
+  /** No limit asks for minutes before this one. */
+  forgetBefore(now: number): number {
+    const longest = Math.max(DAY_MS, ...this.#limits.map(({ periodMs }) => periodMs))
+    return minuteOf(now - longest) - ON_THE_WAY_MINUTES - 1
+  }
+
+  #add(minute: number, requests: number): void {
+    const sum = (this.#minutes.get(minute) ?? 0) + requests
+    if (sum > 0) this.#minutes.set(minute, sum)
+    else this.#minutes.delete(minute)
+  }
+
+  /** Drops what is past; minutes in the future (the clock was set back) count as this one, or they would block for as long as it was wrong. */
+  #tidy(now: number): void {
+    const oldest = this.forgetBefore(now)
+    const current = minuteOf(now)
+    for (const [minute, requests] of [...this.#minutes]) {
+      if (minute >= oldest && minute <= current + 1) continue
+      this.#minutes.delete(minute)
+      if (minute > current) this.#add(current, requests)
+    }
+  }
+}
+
+export function minuteOf(epochMs: number): number {
+  return Math.floor(epochMs / MINUTE_MS)
+}
+
+function leavesAt(minute: number, periodMs: number): number {
+  return (minute + 1 + ON_THE_WAY_MINUTES) * MINUTE_MS + periodMs
+}

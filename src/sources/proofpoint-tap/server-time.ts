@@ -1,0 +1,65 @@
+import type { Clock } from '../../pipeline/clock.ts'
+import { MINUTE_MS } from './windows.ts'
+
+/** How far the local clock may be ahead of the API's before we know better. */
+const CAUTION_MS = 5 * MINUTE_MS
+/** A Date header that differs by more than this is a jump. */
+const JUMP_MS = MINUTE_MS
+const ANSWERS_TO_BELIEVE_A_JUMP = 3
+
+/**
+ * The API's clock, from the Date headers of its answers and measured on from there by the monotonic clock. It is never ahead of the API: a
+ * Date header is old when it arrives, and while an answer says that the clock is further back than we thought, that counts at once.
+ */
+export class ServerTime {
+  readonly #clock: Clock
+  /** The API's time minus the monotonic clock. */
+  #offset: number | null = null
+  /** Of the latest answers, while they disagree with what is believed. */
+  #jumped: number[] = []
+  #asking: Promise<void> | null = null
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  get isKnown(): boolean {
+    return this.#offset !== null
+  }
+
+  /** Epoch milliseconds. Before the first answer the local clock minus five minutes. */
+  now(): number {
+    if (this.#offset === null) return this.#clock.now() - CAUTION_MS
+    return this.#clock.monotonic() + Math.min(this.#offset, ...this.#jumped)
+  }
+
+  /** Any answer tells the time, an error as well; one with an `Age` comes out of a cache and tells none. */
+  observe(headers: Readonly<Record<string, string | string[] | undefined>>): void {
+    const { date, age } = headers
+    if (age !== undefined || typeof date !== 'string') return
+    const time = Date.parse(date)
+    if (Number.isNaN(time)) return
+    this.#learn(time - this.#clock.monotonic())
+  }
+
+  /** Asks for the time, once for all who want to know it now. */
+  async ask(question: () => Promise<void>): Promise<void> {
+    this.#asking ??= question().finally(() => {
+      this.#asking = null
+    })
+    await this.#asking
+  }
+
+  #learn(offset: number): void {
+    if (this.#offset === null || Math.abs(offset - this.#offset) <= JUMP_MS) {
+      this.#offset = offset
+      this.#jumped = []
+      return
+    }
+    const agrees = this.#jumped.every((other) => Math.abs(other - offset) <= JUMP_MS)
+    this.#jumped = agrees ? [...this.#jumped, offset] : [offset]
+    if (this.#jumped.length < ANSWERS_TO_BELIEVE_A_JUMP) return
+    this.#offset = Math.min(...this.#jumped)
+    this.#jumped = []
+  }
+}

@@ -1,0 +1,298 @@
+import type { Logger } from 'pino'
+import type { Clock } from '../../pipeline/clock.ts'
+import type { Conditions } from '../../pipeline/conditions.ts'
+import type { Counters } from '../../pipeline/counters.ts'
+import type { Gap, ServiceState, Unit, Window } from '../../pipeline/unit.ts'
+import type { TapClient } from './client.ts'
+import type { TapInputConfig, TapServiceConfig } from './config.ts'
+import { TapError, type FailureKind } from './errors.ts'
+import { FingerprintTable } from './fingerprints.ts'
+import { LIVE_EDGE_MS, Passes, type Instant, type Step } from './passes.ts'
+import type { Asking } from './pool.ts'
+import { PullReport } from './pull-report.ts'
+import type { ResponsePart } from './response.ts'
+import type { ServerTime } from './server-time.ts'
+import { ServiceWaits } from './service-waits.ts'
+import { TAP_SERVICES } from './services.ts'
+import { WindowReading } from './window-reading.ts'
+import { floorToSecond, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, writeTime, writeWindow } from './windows.ts'
+
+export interface ReaderDependencies {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly conditions: Conditions
+  readonly counters: Counters
+  readonly client: TapClient
+  readonly time: ServerTime
+  /** The service's period, stretched where the quota asks for it. */
+  readonly periodMs: number
+}
+
+/** A pull that has waited for so long is over: what comes then belongs to a new one, or its events would carry a time long past. */
+const RENEW_AFTER_MS = 5 * MINUTE_MS
+/** Between two tries of `once` to reach the end. */
+const ONCE_AGAIN_MS = 10 * SECOND_MS
+/** A service that is behind by more than this and two periods lets others go first. */
+const CAUGHT_UP_MS = 10 * MINUTE_MS
+
+/** Failures that may be the window's own, and those among them that a shorter window may avoid. */
+const PIECE_AT_FAULT: ReadonlySet<FailureKind> = new Set(['broken', 'refused', 'too-short'])
+const TOO_MUCH: ReadonlySet<FailureKind> = new Set(['broken', 'refused'])
+
+interface Whole {
+  readonly step: Step
+  readonly last: ResponsePart | null
+  readonly requestedAt: number
+  readonly servedTo: number
+  readonly tookMs: number
+}
+
+interface Failed {
+  readonly step: Step
+  readonly error: TapError
+}
+
+/** Reads one service from one state on: pass after pass, as units. Its state belongs to one call of `units`. */
+export class ServiceReader {
+  readonly #input: TapInputConfig
+  readonly #service: TapServiceConfig
+  readonly #deps: ReaderDependencies
+  readonly #log: Logger
+  readonly #passes: Passes
+  readonly #seen: FingerprintTable
+  readonly #waits: ServiceWaits
+  readonly #signal: AbortSignal
+  readonly #once: boolean
+  #report: PullReport
+  /** By the monotonic clock: when the pull last got an answer or handed out a unit. */
+  #progressAt: number
+  #hasAskedTime = false
+
+  constructor(
+    input: TapInputConfig,
+    service: TapServiceConfig,
+    state: ServiceState,
+    deps: ReaderDependencies,
+    { signal, once }: { readonly signal: AbortSignal; readonly once: boolean },
+  ) {
+    this.#input = input
+    this.#service = service
+    this.#deps = deps
+    this.#log = deps.log.child({ input: input.name, service: service.name })
+    this.#signal = signal
+    this.#once = once
+    const { lookBackMs, sweepPeriodMs } = service
+    this.#passes = new Passes({ periodMs: deps.periodMs, lookBackMs, sweepPeriodMs }, state)
+    this.#seen = new FingerprintTable(state.seen)
+    this.#waits = new ServiceWaits(`${input.name}/${service.name}`, { ...deps, log: this.#log })
+    this.#waits.showHoles(this.#passes.holes)
+    this.#report = this.#newReport()
+    this.#progressAt = this.#report.beganAt
+  }
+
+  async *units(): AsyncGenerator<Unit, void, undefined> {
+    const { clock, time, periodMs } = this.#deps
+    let goal = time.isKnown ? Passes.limit(time.now()) : null
+    for (;;) {
+      this.#passes.begin(this.#instant())
+      yield* this.#pass()
+      this.#report.end()
+      goal ??= Passes.limit(time.now())
+      const isReached = this.#passes.isReadUpTo(this.#once ? goal : Passes.limit(time.now()))
+      if (isReached) this.#log.info('The data is up to date!')
+      if (isReached && this.#once) return
+      const waitMs = this.#once ? ONCE_AGAIN_MS : Math.max(0, this.#report.beganAt + periodMs - clock.monotonic())
+      this.#report.completed(waitMs)
+      await clock.sleep(waitMs, this.#signal)
+      this.#report = this.#newReport()
+      this.#progressAt = this.#report.beganAt
+    }
+  }
+
+  async *#pass(): AsyncGenerator<Unit, void, undefined> {
+    for (;;) {
+      const step = this.#passes.next(this.#instant())
+      if (step === null) {
+        if (this.#deps.time.isKnown || this.#hasAskedTime) return
+        await this.#askTime()
+      } else if (step.kind === 'gap' || step.kind === 'hole-lost') {
+        yield this.#giveUp(step, 'the API answers for 7 days back, and this is older')
+      } else {
+        const result = yield* this.#read(step)
+        if ('error' in result) yield* this.#afterFailure(result)
+        else yield this.#finish(result)
+        this.#progressAt = this.#deps.clock.monotonic()
+      }
+    }
+  }
+
+  /** All units of a window but the last, whose position moves the mark. */
+  async *#read(planned: Step): AsyncGenerator<Unit, Whole | Failed, undefined> {
+    const { clock, client } = this.#deps
+    let step = planned
+    let sentAt = 0
+    let held: ResponsePart | null = null
+    let reading: WindowReading | null = null
+    const choose = (): Window => {
+      step = this.#freshest(step)
+      sentAt = clock.monotonic()
+      return step.window
+    }
+    try {
+      const answer = await client.ask(this.#service, choose, this.#asking())
+      const pull = this.#answered().pull
+      const { window } = step
+      const arrays = new Map([[TAP_SERVICES[this.#service.name].array, { pull, seen: this.#seen }]])
+      reading = new WindowReading(answer, { arrays, window, now: () => clock.now() }, clock, clock.monotonic() - sentAt)
+      for (let part = await reading.next(); part !== null; part = await reading.next()) {
+        if (held !== null) yield this.#unit(window, held)
+        held = part
+      }
+      const { summary, tookMs } = reading
+      this.#count(summary.received, summary.duplicates)
+      return { step, last: held, requestedAt: answer.requestedAt, servedTo: Math.min(window.to, summary.queryEndTime ?? window.to), tookMs }
+    } catch (error) {
+      this.#signal.throwIfAborted()
+      const failure = error instanceof TapError ? error : client.failureOf(error)
+      if (held !== null) {
+        // Real events all the same; their fingerprints keep them from coming again.
+        this.#count(held.events, 0)
+        yield this.#unit(step.window, held)
+      }
+      return { step, error: failure }
+    } finally {
+      await reading?.close()
+    }
+  }
+
+  #finish({ step, last, requestedAt, servedTo, tookMs }: Whole): Unit {
+    const { window, kind } = step
+    const isShort = servedTo < window.to
+    if (isShort) this.#log.warn(`The API was asked for ${writeWindow(window)} and answered up to ${writeTime(servedTo)} only; the rest is read later`)
+    this.#passes.served(step, { servedTo: floorToSecond(servedTo), requestedAt, tookMs, now: this.#instant() })
+    if (kind === 'probe') {
+      const hole = this.#passes.holes.findLast(({ to }) => to <= window.from)
+      const piece = hole === undefined ? '' : writeWindow(hole)
+      this.#log.error(`A hole: the API cannot serve ${piece}, although it serves what lies behind (${hole?.reason ?? ''}). Reading goes on; the hole is tried again every hour`)
+    }
+    if (kind === 'hole') this.#log.info(`The API has served ${writeWindow(window)}, which was a hole`)
+    if (kind !== 'read') this.#waits.showHoles(this.#passes.holes)
+    this.#waits.isWell()
+    const forgotten = this.#passes.forgettable(this.#seen.windows(), window)
+    this.#seen.forget(forgotten)
+    this.#log.debug({ window: writeWindow(window), kind, events: last?.events ?? 0, tookMs: Math.round(tookMs) }, 'A window was read')
+    return this.#unit(window, last, { forgotten })
+  }
+
+  async *#afterFailure({ step, error }: Failed): AsyncGenerator<Unit, void, undefined> {
+    const now = this.#instant()
+    const { kind, message } = error
+    if (kind === 'login' && this.#once) throw error
+    if (kind === 'too-old') {
+      yield this.#giveUp(this.#passes.gapAt(step, now), message)
+      return
+    }
+    if (kind === 'still-current') this.#passes.retreat()
+    const isPieceAtFault = PIECE_AT_FAULT.has(kind)
+    if (step.kind === 'hole' && isPieceAtFault) {
+      this.#passes.failed(step, { isPieceAtFault, isTooMuch: true, reason: message, now })
+      this.#log.debug({ window: writeWindow(step.window) }, `A hole is still one: ${message}`)
+      this.#waits.showHoles(this.#passes.holes)
+      yield this.#unit(step.window, null)
+      return
+    }
+    const isNextWorthTrying = this.#passes.failed(step, { isPieceAtFault, isTooMuch: TOO_MUCH.has(kind), reason: message, now })
+    if (!isNextWorthTrying) await this.#waits.after(error, writeWindow(step.window), this.#signal)
+  }
+
+  #giveUp(step: Step, reason: string): Unit {
+    const { window } = step
+    const { counters, clock } = this.#deps
+    this.#passes.lost(step, this.#instant())
+    this.#waits.showHoles(this.#passes.holes)
+    counters.add('gap_seconds_total', this.#labels(), (window.to - window.from) / SECOND_MS)
+    this.#log.error(`A gap: the events from ${writeTime(window.from)} to ${writeTime(window.to)} are lost, because they can no longer be asked for: ${reason}`)
+    return this.#unit(window, null, { gaps: [{ ...window, recordedAt: clock.now(), reason }] })
+  }
+
+  /** By the cautious clock nothing is due; the API may see that otherwise. Any of its answers tells the time. */
+  async #askTime(): Promise<void> {
+    const { client, time } = this.#deps
+    const to = floorToSecond(time.now() - LIVE_EDGE_MS)
+    const window = { from: to - SHORTEST_WINDOW_MS, to }
+    try {
+      await time.ask(async () => (await client.ask(this.#service, () => window, this.#asking())).release())
+      this.#waits.isWell()
+    } catch (error) {
+      this.#signal.throwIfAborted()
+      if (!(error instanceof TapError)) throw error
+      if (error.kind === 'login' && this.#once) throw error
+      if (!time.isKnown || error.kind === 'login') {
+        await this.#waits.after(error, writeWindow(window), this.#signal)
+        return
+      }
+    }
+    this.#hasAskedTime = true
+  }
+
+  /** The same step as it would be planned now: a request that had to wait may ask for more. */
+  #freshest(step: Step): Step {
+    const now = this.#passes.next(this.#instant())
+    return now !== null && now.kind === step.kind && now.window.from === step.window.from ? now : step
+  }
+
+  #asking(): Asking {
+    const { time, periodMs } = this.#deps
+    const isCaughtUp = time.now() - Math.max(this.#passes.furthest, this.#passes.settled + this.#service.lookBackMs) <= 2 * periodMs + CAUGHT_UP_MS
+    return { priority: isCaughtUp ? 1 : 0, signal: this.#signal, isPatient: true, onWait: (reason) => this.#waits.tell(reason, {}, 'debug') }
+  }
+
+  #answered(): PullReport {
+    if (this.#deps.clock.monotonic() - this.#progressAt > RENEW_AFTER_MS) {
+      this.#report.end()
+      this.#report = this.#newReport()
+    }
+    this.#progressAt = this.#deps.clock.monotonic()
+    this.#report.answered()
+    return this.#report
+  }
+
+  #count(received: number, duplicates: number): void {
+    this.#report.received(received, duplicates)
+    this.#deps.counters.add('events_received_total', this.#labels(), received)
+    this.#deps.counters.add('events_duplicate_total', this.#labels(), duplicates)
+  }
+
+  #unit(window: Window, part: ResponsePart | null, { gaps = [], forgotten = [] }: { readonly gaps?: readonly Gap[]; readonly forgotten?: readonly Window[] } = {}): Unit {
+    const { settled, holes } = this.#passes
+    this.#report.sent(part?.events ?? 0)
+    return {
+      ...this.#report.pull,
+      window,
+      chunks: part?.chunks ?? [],
+      deadLetters: part?.deadLetters ?? [],
+      position: {
+        settled,
+        readAt: this.#deps.clock.now(),
+        holes,
+        gaps,
+        seen: part === null || part.fingerprints.length === 0 ? null : { window, fingerprints: part.fingerprints },
+        forgotten,
+      },
+    }
+  }
+
+  #newReport(): PullReport {
+    const { name } = this.#service
+    return new PullReport({ inputId: this.#input.id, service: name, environment: this.#input.environment }, this.#deps.clock, this.#log)
+  }
+
+  #instant(): Instant {
+    const { time, clock } = this.#deps
+    return { server: time.now(), isKnown: time.isKnown, monotonic: clock.monotonic() }
+  }
+
+  #labels(): { input: string; service: string } {
+    return { input: this.#input.name, service: this.#service.name }
+  }
+}

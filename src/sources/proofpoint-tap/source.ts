@@ -1,0 +1,110 @@
+import type { Readable } from 'node:stream'
+import type { Logger } from 'pino'
+import type { Clock } from '../../pipeline/clock.ts'
+import type { Conditions } from '../../pipeline/conditions.ts'
+import type { Counters } from '../../pipeline/counters.ts'
+import type { QuotaLog, Source, SourceService } from '../../pipeline/source.ts'
+import type { ServiceState, Unit } from '../../pipeline/unit.ts'
+import { TapClient } from './client.ts'
+import type { TapInputConfig, TapServiceConfig } from './config.ts'
+import { checkService } from './check.ts'
+import type { HttpRequest } from './http.ts'
+import { TapPools } from './pools.ts'
+import { ServerTime } from './server-time.ts'
+import { ServiceReader } from './service-reader.ts'
+import { createHttpClient, type HttpClient } from './undici-request.ts'
+import { UnitStream } from './unit-stream.ts'
+
+export interface TapSourceDependencies {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly quotaLog: QuotaLog
+  readonly conditions: Conditions
+  readonly counters: Counters
+  /** Instead of real requests: the simulation's seam. */
+  readonly request?: HttpRequest
+}
+
+/** One source for each input. Together, for inputs with the same credential share its quota. */
+export async function createTapSources(inputs: readonly TapInputConfig[], deps: TapSourceDependencies): Promise<Source[]> {
+  const pools = new TapPools(inputs, deps)
+  let open = inputs.length
+  const closed = (): void => {
+    open -= 1
+    if (open === 0) pools.close()
+  }
+  return inputs.map((input) => new TapSource(input, deps, pools, closed))
+}
+
+class TapSource implements Source {
+  readonly name: string
+  readonly inputId: string
+  readonly services: readonly SourceService[]
+  readonly #input: TapInputConfig
+  readonly #deps: TapSourceDependencies
+  readonly #pools: TapPools
+  readonly #http: HttpClient | null
+  readonly #time: ServerTime
+  readonly #client: TapClient
+  readonly #closed: () => void
+  readonly #streams = new Set<UnitStream>()
+  #isClosed = false
+
+  constructor(input: TapInputConfig, deps: TapSourceDependencies, pools: TapPools, closed: () => void) {
+    this.name = input.name
+    this.inputId = input.id
+    this.services = input.services.map(({ name, startTime }) => ({ name, startTime }))
+    this.#input = input
+    this.#deps = deps
+    this.#pools = pools
+    this.#closed = closed
+    this.#http = deps.request === undefined ? createHttpClient({ ca: input.ca }) : null
+    this.#time = new ServerTime(deps.clock)
+    const request = deps.request ?? this.#http?.request
+    if (request === undefined) throw new Error('no way to send requests')
+    this.#client = new TapClient(input, { ...deps, request, pools, time: this.#time })
+    if (input.endpointMode !== 'separate') {
+      deps.log.warn({ input: input.name }, `endpoint_mode ${input.endpointMode} is not available in this version: each service has requests of its own`)
+    }
+  }
+
+  units(name: string, state: ServiceState, { signal, once }: { readonly signal: AbortSignal; readonly once: boolean }): Readable {
+    const service = this.#service(name)
+    const deps = { ...this.#deps, client: this.#client, time: this.#time, periodMs: this.#pools.periodOf(this.#input, service) }
+    this.#pools.of(this.#input, service).refresh()
+    const read = async function* (this: TapSource, stop: AbortSignal): AsyncGenerator<Unit, void, undefined> {
+      yield* new ServiceReader(this.#input, service, state, deps, { signal: stop, once }).units()
+    }
+    const stream = new UnitStream((stop) => read.call(this, stop), signal)
+    this.#streams.add(stream)
+    stream.once('close', () => this.#streams.delete(stream))
+    if (this.#isClosed) stream.destroy(new Error('the source is closed'))
+    return stream
+  }
+
+  serverTime(): number {
+    return this.#time.now()
+  }
+
+  async check(signal: AbortSignal): Promise<void> {
+    const byPool = new Map(this.#input.services.map((service) => [this.#pools.of(this.#input, service), service]))
+    for (const service of byPool.values()) await checkService(service, { ...this.#deps, client: this.#client, time: this.#time }, signal)
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    const streams = [...this.#streams]
+    const gone = streams.map((stream) => new Promise((resolve) => stream.once('close', resolve)))
+    for (const stream of streams) stream.destroy()
+    await Promise.all(gone)
+    await this.#http?.close()
+    this.#closed()
+  }
+
+  #service(name: string): TapServiceConfig {
+    const service = this.#input.services.find((candidate) => candidate.name === name)
+    if (service === undefined) throw new Error(`input ${this.name} has no service ${name}`)
+    return service
+  }
+}
