@@ -19,6 +19,7 @@ export class Endpoint {
   readonly #clock: Clock
   readonly #log: Logger
   readonly #proofs = new Set<Proof>()
+  readonly #opening = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
   #probe: Promise<void> | null = null
   #proven = false
@@ -57,6 +58,8 @@ export class Endpoint {
   /** Open proofs fail. Resolves when no connection is left. */
   async close(reason: Error): Promise<void> {
     this.#closing.abort(reason)
+    // Whatever was being opened has by then failed or become a proof.
+    await Promise.allSettled(this.#opening)
     await Promise.all([...this.#proofs].map((proof) => proof.release(reason)))
     await this.#probe?.catch(() => undefined)
   }
@@ -81,11 +84,15 @@ export class Endpoint {
     const { confirm, drainTimeoutMs, address, port } = this.#config
     const rules = { confirm, silentMs, drainTimeoutMs, needsCloseNotify: this.#sendsCloseNotify, peer: `${address}:${port}` }
     const proof = new Proof(rules, this.#clock)
-    const connection = await this.#connect(proof, signal)
+    const opening = this.#connect(proof, signal)
+    this.#opening.add(opening)
+    try {
+      proof.begin(await opening)
+    } finally {
+      this.#opening.delete(opening)
+    }
     this.#proofs.add(proof)
-    proof.begin(connection)
     void proof.closedDown.then(() => this.#proofs.delete(proof))
-    if (this.#closing.signal.aborted) proof.abandon(new Error('the output was closed'))
     return proof
   }
 }

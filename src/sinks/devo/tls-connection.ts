@@ -5,7 +5,7 @@ import { RetryableError } from '../../pipeline/errors.ts'
 import type { DevoConfig } from './config.ts'
 import type { Connect, Connection, PeerWatcher } from './connection.ts'
 import { readCredentials } from './credentials.ts'
-import { explainTlsError } from './tls-errors.ts'
+import { endedInHandshake, explainTlsError } from './tls-errors.ts'
 import { RecordReader, RecordTap } from './tls-records.ts'
 
 export type TlsTarget = Pick<DevoConfig, 'address' | 'port' | 'chain' | 'cert' | 'key' | 'verifyHostname' | 'allowWeakCertificates'>
@@ -30,6 +30,7 @@ export function connectTls(target: TlsTarget, clock: Clock): Connect {
       return await opened.promise
     } catch (error) {
       connection.destroy()
+      await connection.whenClosed
       throw error
     } finally {
       cancelTimer()
@@ -46,6 +47,7 @@ export function connectTls(target: TlsTarget, clock: Clock): Connect {
  */
 class TlsConnection implements Connection {
   readonly whenOpen: Promise<unknown>
+  readonly whenClosed: Promise<unknown>
   readonly #target: TlsTarget
   readonly #watcher: PeerWatcher
   readonly #tcp: net.Socket
@@ -53,6 +55,7 @@ class TlsConnection implements Connection {
   readonly #tls: tls.TLSSocket
   readonly #records = new RecordReader()
   readonly #opening = Promise.withResolvers<null>()
+  readonly #closing = Promise.withResolvers<null>()
   #open = false
   #failed = false
   #protocol: string | null = null
@@ -66,6 +69,7 @@ class TlsConnection implements Connection {
     this.#target = target
     this.#watcher = watcher
     this.whenOpen = this.#opening.promise
+    this.whenClosed = this.#closing.promise
     const { address, port } = target
     this.#tcp = net.connect({
       host: address, port, noDelay: true, allowHalfOpen: true, autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
@@ -160,16 +164,17 @@ class TlsConnection implements Connection {
     const first = !this.#failed
     this.#failed = true
     if (!first) return
-    const explained = explainTlsError(error, this.#target)
+    const stage = this.#open ? 'open' : this.#tcpConnected ? 'handshake' : 'connecting'
+    const explained = explainTlsError(error, this.#target, stage)
     if (this.#open) this.#watcher.failed(explained)
     else this.#opening.reject(explained)
   }
 
   #closed(): void {
     if (!this.#tcpClosed || !this.#tlsClosed) return
+    this.#closing.resolve(null)
     if (!this.#open) {
-      const { address, port } = this.#target
-      this.#opening.reject(new RetryableError(`${address}:${port} ended the connection during the TLS handshake`))
+      this.#opening.reject(endedInHandshake(this.#target))
       return
     }
     const orderly = !this.#failed && this.#tcpEnded && this.#tlsEnded && this.#records.whole

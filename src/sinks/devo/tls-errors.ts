@@ -12,8 +12,6 @@ const NETWORK: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'does not answer',
   EHOSTUNREACH: 'cannot be reached from this machine: no route to it',
   ENETUNREACH: 'cannot be reached from this machine: no network',
-  ECONNRESET: 'reset the connection',
-  EPIPE: 'closed the connection while we were writing',
 }
 
 /** TLS alerts by which a peer refuses a client certificate: what they say, in words. */
@@ -61,13 +59,24 @@ function distrust(code: string, { address, chain }: Endpoint): string | null {
   }
 }
 
+/** A peer that leaves without a word during the handshake. */
+export function endedInHandshake({ address, port, cert }: Endpoint, cause?: Error): RetryableError {
+  const message = `${address}:${port} ended the connection during the TLS handshake, as some do that do not accept the client certificate`
+  return new RetryableError(`${message} (${basename(cert)})`, { cause })
+}
+
 /** Says in words what an error of the connection means, with the file or the peer at fault. */
-export function explainTlsError(error: Error, endpoint: Endpoint): RetryableError {
+export function explainTlsError(error: Error, endpoint: Endpoint, stage: 'connecting' | 'handshake' | 'open'): RetryableError {
   const { address, port, cert } = endpoint
   const where = `${address}:${port}`
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  const code = codeOf(error)
   const say = (message: string): RetryableError => new RetryableError(`${where}: ${message}`, { cause: error })
 
+  if (code === 'ECONNRESET' || code === 'EPIPE') {
+    if (stage === 'handshake') return endedInHandshake(endpoint, error)
+    const hint = `; where it does so every time, it may not accept the client certificate ${basename(cert)}`
+    return new RetryableError(`${where} reset the connection${stage === 'open' ? hint : ''}`, { cause: error })
+  }
   if (code in NETWORK) return new RetryableError(`${where} ${NETWORK[code] ?? ''}`, { cause: error })
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return say(`${wrongName(error, address)}; verify_hostname: false takes it all the same`)
   const distrusted = distrust(code, endpoint)
@@ -92,4 +101,11 @@ function wrongName(error: Error, address: string): string {
       ? certificate.subjectaltname.replace(/(DNS|IP Address):/g, '')
       : 'another name'
   return `the endpoint's certificate is for ${names}, not for ${address}`
+}
+
+/** Some of OpenSSL's errors have their reason in the text alone: `write EPROTO ...:SSL routines:tls_...:tlsv1 alert protocol version:...`. */
+function codeOf(error: Error): string {
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  if (code !== 'EPROTO' && code !== '') return code
+  return error.message.replaceAll(' ', '_').toUpperCase()
 }

@@ -1,0 +1,236 @@
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Batch } from '../../src/pipeline/event.ts'
+import type { Sink } from '../../src/pipeline/sink.ts'
+import { batchesOf, eventually } from './batches.ts'
+
+/** Something a destination can be made to do, for every shipment from now on. */
+export interface DestinationFault {
+  /** `resets`, `stalls`, `dies between reading and acknowledging`, `refuses` ...; a sentence's predicate. */
+  readonly name: string
+  begin(): void | Promise<void>
+  heal(): void | Promise<void>
+  /** True: a shipment hangs in it for long (until some time-out of its own). The suite then also aborts and closes in the middle of it. */
+  readonly holds: boolean
+}
+
+/** A destination for one test, and the sink that writes to it. It knows no vendor: a sink of your own can be tested with it too. */
+export interface SinkHarness {
+  /** With short time-outs: a shipment must fail within some seconds while a fault lasts. */
+  createSink(): Sink
+  /** The events that the destination has read and kept, as JSON texts, whatever their order. */
+  received(): readonly string[]
+  readonly faults: readonly DestinationFault[]
+  /** Connections that have carried data so far. Undefined: the kind has no connections. */
+  connectionsWithData?(): number
+  /** Connections open at the destination now. */
+  openConnections?(): number
+  close(): Promise<void>
+}
+
+/** Sends the batches as one shipment, in the way of the pipeline. */
+export async function shipAll(sink: Sink, batches: readonly Batch[], signal: AbortSignal = new AbortController().signal): Promise<void> {
+  const source = Readable.from(batches, { highWaterMark: 1 })
+  const delivery = sink.ship({ signal, reject: () => undefined })
+  if (typeof delivery === 'function') await pipeline(source, delivery, { signal })
+  else await pipeline(source, delivery, { signal })
+}
+
+/** What every sink owes (src/pipeline/sink.ts), checked against its real destination. */
+export function sinkContract(name: string, makeHarness: () => Promise<SinkHarness>, faultNames: readonly string[]): void {
+  describe(`sink contract: ${name}`, () => {
+    let harness: SinkHarness
+    let sink: Sink
+
+    let socketsBefore = 0
+
+    beforeEach(async () => {
+      harness = await makeHarness()
+      socketsBefore = ownSockets()
+      sink = harness.createSink()
+    })
+
+    afterEach(async () => {
+      await sink.close()
+      await harness.close()
+    })
+
+    const receivedIds = (): string[] => harness.received().map(idOf)
+    const faultOf = (wanted: string): DestinationFault => {
+      const fault = harness.faults.find((one) => one.name === wanted)
+      if (fault === undefined) throw new Error(`the harness has no fault '${wanted}'`)
+      return fault
+    }
+
+    test('the harness offers exactly the faults that are tested', () => {
+      expect(harness.faults.map((fault) => fault.name)).toEqual(faultNames)
+    })
+
+    test('delivered means that the destination has it, every event once', async () => {
+      const { ids, batches } = batchesOf('a', 500)
+      await shipAll(sink, batches)
+      expect(receivedIds().sort()).toEqual([...ids].sort())
+    })
+
+    test('as many shipments at once as it says, each with its own events', async () => {
+      const shipments = Array.from({ length: Math.min(sink.maxShipmentsInFlight, 6) }, (_, index) => batchesOf(`s${index}`, 120))
+      await Promise.all(shipments.map(({ batches }) => shipAll(sink, batches)))
+      expect(receivedIds().sort()).toEqual(shipments.flatMap(({ ids }) => ids).sort())
+    })
+
+    test('a shipment without events is delivered without a connection for it', async () => {
+      await shipAll(sink, [])
+      expect(harness.connectionsWithData?.() ?? 0).toBe(0)
+      expect(harness.received()).toEqual([])
+    })
+
+    test('check writes no event', async () => {
+      await sink.check(new AbortController().signal)
+      expect(harness.received()).toEqual([])
+      expect(harness.connectionsWithData?.() ?? 0).toBe(0)
+    })
+
+    describe.each(faultNames)('while the destination %s', (faultName) => {
+      test('nothing that it did not keep counts as delivered; sent again, it arrives', async () => {
+        const fault = faultOf(faultName)
+        await sink.check(new AbortController().signal)
+        await fault.begin()
+        const { ids, batches } = batchesOf('a', 300)
+        await expect(shipAll(sink, batches)).rejects.toThrow()
+        await fault.heal()
+        await shipAllUntilDelivered(sink, batches)
+        expect(new Set(receivedIds())).toEqual(new Set(ids))
+      })
+
+      test('nothing confirmed is lost where the fault comes and goes', async () => {
+        const fault = faultOf(faultName)
+        const confirmed: string[] = []
+        for (let round = 0; round < 3; round++) {
+          const { ids, batches } = batchesOf(`r${round}`, 60)
+          if (round === 1) await fault.begin()
+          await shipAll(sink, batches).then(() => confirmed.push(...ids), () => undefined)
+          if (round === 1) await fault.heal()
+        }
+        const kept = new Set(receivedIds())
+        expect(confirmed.filter((id) => !kept.has(id))).toEqual([])
+        // Before the fault at least, all went well.
+        expect(confirmed).toContain('r0-59')
+      })
+    })
+
+    test('a shipment aborted before its first event fails, and leaves nothing', async () => {
+      const abort = new AbortController()
+      abort.abort(new Error('given up'))
+      await expect(shipAll(sink, batchesOf('a', 10).batches, abort.signal)).rejects.toThrow()
+      await nothingOpen()
+    })
+
+    test('a shipment aborted in the middle fails promptly, and leaves nothing', async () => {
+      const fault = harness.faults.find((one) => one.holds)
+      await sink.check(new AbortController().signal)
+      await fault?.begin()
+      const abort = new AbortController()
+      const reason = new Error('given up')
+      const shipment = shipAll(sink, endlessBatches(() => abort.abort(reason)), abort.signal)
+      await expect(within(2_000, shipment)).rejects.toThrow(/given up|abort/i)
+      await eventually(ownSockets, (open) => open <= socketsBefore)
+      await fault?.heal()
+      await nothingOpen()
+    })
+
+    test('close during a shipment fails it and leaves nothing open', async () => {
+      const fault = harness.faults.find((one) => one.holds)
+      await sink.check(new AbortController().signal)
+      await fault?.begin()
+      const begun = Promise.withResolvers<null>()
+      const shipment = shipAll(sink, endlessBatches(() => begun.resolve(null)))
+      const closed = begun.promise.then(async () => sink.close())
+      await expect(within(2_000, shipment)).rejects.toThrow()
+      await within(2_000, closed)
+      expect(ownSockets()).toBeLessThanOrEqual(socketsBefore)
+      await fault?.heal()
+      await nothingOpen()
+    })
+
+    test('close works before any shipment, twice, and twice at once; a later shipment fails', async () => {
+      await Promise.all([sink.close(), sink.close()])
+      await sink.close()
+      await expect(shipAll(sink, batchesOf('a', 10).batches)).rejects.toThrow()
+      expect(harness.received()).toEqual([])
+    })
+
+    test('no timer, socket or listener grows with the number of shipments', async () => {
+      const { signal } = new AbortController()
+      const few = batchesOf('a', 3).batches
+      await shipAll(sink, few, signal)
+      await nothingOpen()
+      const before = resources()
+      for (let round = 0; round < 10; round++) {
+        await Promise.all(Array.from({ length: Math.min(4, sink.maxShipmentsInFlight) }, () => shipAll(sink, few, signal)))
+      }
+      await nothingOpen()
+      await eventually(resources, (now) => Object.entries(now).every(([kind, count]) => count <= (before[kind] ?? 0)))
+    })
+
+    /** Sockets of this process that are not the destination's: one that stalls does not see that we have left. */
+    function ownSockets(): number {
+      return (resources().TCPSocketWrap ?? 0) - (harness.openConnections?.() ?? 0)
+    }
+
+    async function nothingOpen(): Promise<void> {
+      if (harness.openConnections !== undefined) await eventually(() => harness.openConnections?.() ?? 0, (open) => open === 0)
+    }
+  })
+}
+
+/** The loop that the pipeline has around a shipment, without its waits. */
+async function shipAllUntilDelivered(sink: Sink, batches: readonly Batch[]): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await shipAll(sink, batches)
+      return
+    } catch (error) {
+      if (attempt === 5) throw error
+    }
+  }
+}
+
+/** Far more batches than any buffer on the way takes; `begun` is called when the third is asked for. */
+function endlessBatches(begun: () => void): Batch[] {
+  const { batches } = batchesOf('endless', 20_000, 100, 2_000)
+  const third = batches[2]
+  if (third === undefined) throw new Error('too few batches')
+  let asked = false
+  Object.defineProperty(batches, 2, {
+    get: () => {
+      if (!asked) setImmediate(begun)
+      asked = true
+      return third
+    },
+  })
+  return batches
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new Error(`not settled within ${ms} ms`)), ms)
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** What keeps the process alive, by kind. */
+function resources(): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] ?? 0) + 1
+  return counts
+}
+
+function idOf(json: string): string {
+  const event: unknown = JSON.parse(json)
+  if (typeof event === 'object' && event !== null && 'id' in event && typeof event.id === 'string') return event.id
+  throw new Error(`an event without its id: ${json}`)
+}
