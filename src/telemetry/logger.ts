@@ -6,7 +6,7 @@ import type { SecretScrubber } from './secrets.ts'
 export interface LoggerOptions {
   readonly debug: boolean
   /** 1: standard output; 2: standard error, while a console output has the other. */
-  readonly fd: 1 | 2
+  readonly fd: number
   /** Human-readable lines instead of JSON, for a terminal. */
   readonly pretty: boolean
   readonly scrubber: SecretScrubber

@@ -36,7 +36,7 @@ function makeBody(bytes: number): { pieces: Buffer[]; events: number } {
 let armed: ReturnType<typeof makeBody> | null = null
 const empty = (end: string) => `{"queryEndTime":"${end}","messagesDelivered":[]}`
 
-const server = createServer((request, response) => {
+const server = createServer((_request, response) => {
   const now = performance.timeOrigin + performance.now()
   const body = armed
   armed = null
