@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
+import { basename, dirname, isAbsolute, resolve } from 'node:path'
 import { nearest } from './nearest.ts'
 import type { Report } from './report.ts'
-import { whyUnreadable } from './substitute.ts'
+import { MISSING, whyUnreadable } from './substitute.ts'
 
 /** A file that a key of the configuration names. */
 export interface NamedFile {
@@ -36,17 +36,20 @@ export function readPem({ path, file, label }: NamedFile, report: Report): strin
     // latin1 takes any byte; what is not PEM is found later.
     return readFileSync(file, 'latin1')
   } catch (error) {
-    const other = label === file ? neighbour(file) : null
-    report.problem(path, `${label} ${whyUnreadable(error)}${other === null ? '' : `; there is ${other} in that folder`}`)
+    const why = whyUnreadable(error)
+    const other = label === file && why === MISSING ? neighbour(file) : null
+    report.problem(path, `${label} ${why}${other === null ? '' : `; there is ${other} in that folder`}`)
     return null
   }
 }
 
 function neighbour(file: string): string | null {
-  if (existsSync(file)) return null
+  const own = basename(file)
   try {
-    const name = nearest(basename(file), readdirSync(dirname(file)))
-    return name === null ? null : join(name)
+    return nearest(
+      own,
+      readdirSync(dirname(file)).filter((name) => name !== own),
+    )
   } catch {
     return null
   }

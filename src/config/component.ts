@@ -50,7 +50,7 @@ convict.addFormats(formats)
 
 const PLACEHOLDER = /<[A-Za-z][^<>]*>/
 /** Only as the whole: a password may well hold such characters. */
-const WHOLE_PLACEHOLDER = /^\s*<[^<>]+>\s*$/
+const WHOLE_PLACEHOLDER = /^\s*<[A-Za-z][^<>]*>\s*$/
 
 /** Reads the mapping at `path` (`''` is the file itself). A mapping that was left out counts as empty. */
 export function read<T extends object>(component: Component<T>, node: Node | undefined, path: string, context: Context): Section<T> {
@@ -153,10 +153,10 @@ function knownEntries<T extends object>(component: Component<T>, map: MapNode, p
 
 function reportUnknown(key: string, known: readonly string[], secret: boolean, path: string, report: Report): void {
   const near = nearest(key, known)
-  const choice = known.length > 0 ? `known here: ${known.join(', ')}` : 'no key is known here'
-  // Below a secret an unknown key may be a piece of a password that was not quoted.
-  if (secret && near === null) report.problem(path, `has a key that is not known (${choice}); a value with a comma, a colon or a # must be quoted`)
-  else report.problem(join(path, key), near === null ? `is not a known key; ${choice}` : `is not a known key; did you mean ${near}?`)
+  const choice = near !== null ? `did you mean ${near}?` : known.length > 0 ? `known here: ${known.join(', ')}` : 'no key is known here'
+  // Below a secret a key may be a piece of a password that was not quoted; only what nearly is a known key is certainly none.
+  if (!secret || isSlip(key, known)) report.problem(join(path, key), `is not a known key; ${choice}`)
+  else report.problem(path, `has a key that is not known (${choice}); a value with a comma, a colon or a # must be quoted, and a space belongs behind the colon of a key`)
   if (near !== null) report.excuse(join(path, near))
 }
 

@@ -23,7 +23,8 @@ export interface MapNode {
 }
 
 const LONGEST_SHOWN = 80
-const URL_WITH_LOGIN = /:\/\/[^/\s]*@/
+/** `https://user:password@host`, also misspelt, and what may stand behind a question mark. */
+const MAY_HOLD_LOGIN = /:.*@|:\/\/.*\?/s
 
 /** A key given without a value counts as left out. */
 export function isLeftOut(node: Node | undefined): node is undefined {
@@ -38,9 +39,9 @@ export function show(node: Node): string | undefined {
   return typeof node.value === 'string' ? showText(node.value) : showPlain(node.text)
 }
 
-/** Text in quotes, shortened; undefined where it holds a login. */
+/** Text in quotes, shortened; undefined where it may hold a login. */
 export function showText(text: string): string | undefined {
-  if (URL_WITH_LOGIN.test(text)) return undefined
+  if (MAY_HOLD_LOGIN.test(text)) return undefined
   return JSON.stringify(shorten(text))
 }
 

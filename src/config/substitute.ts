@@ -60,10 +60,12 @@ function fromFile(path: string, root: string): Found {
   }
 }
 
+export const MISSING = 'does not exist'
+
 /** Completes a sentence: `the file x ...`. */
 export function whyUnreadable(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  if (code === 'ENOENT' || code === 'ENOTDIR') return 'does not exist'
+  if (code === 'ENOENT' || code === 'ENOTDIR') return MISSING
   if (code === 'EACCES' || code === 'EPERM') return 'may not be read by this user'
   if (code === 'EISDIR') return 'is a folder'
   if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') return 'is not text in UTF-8'
