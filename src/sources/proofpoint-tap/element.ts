@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
 import { BACKSLASH, byteAt, dataView, isWhiteSpace, QUOTE } from './bytes.ts'
 import { CanonicalWriter } from './canonical.ts'
+import { MAX_ELEMENT_BYTES } from './carver.ts'
 import { Scanner } from './scanner.ts'
 
 /** Reads one element: checks it, makes its line, and hashes its canonical bytes. What it found lives until the next one is read. */
@@ -17,9 +18,11 @@ export class ElementReader {
   readonly #scanner = new Scanner()
   readonly #canonical = new CanonicalWriter()
 
-  /** What was wrong with the element. */
+  #problem = ''
+
+  /** What was wrong with the element read last. */
   get problem(): string {
-    return this.#scanner.problem
+    return this.#problem
   }
 
   /** SHA-256 of the canonical bytes, 'binary'. */
@@ -31,11 +34,16 @@ export class ElementReader {
   /** Index behind the object that begins at `start`, or -1: it is not valid, or it does not end before `limit`. `ascii`: no byte is above 0x7f. */
   read(bytes: Uint8Array<ArrayBuffer>, view: DataView<ArrayBuffer>, start: number, limit: number, ascii: boolean): number {
     const end = this.#scanner.scan(bytes, view, start, limit)
-    if (end < 0) return -1
+    if (end < 0) {
+      this.#problem = this.#scanner.problem
+      return -1
+    }
     this.wasRepaired = !ascii && !isUtf8(bytes.subarray(start, end))
     if (this.wasRepaired || this.#scanner.hasWhiteSpace) {
       this.#normalise(bytes.subarray(start, end))
-      return end
+      if (this.end <= MAX_ELEMENT_BYTES) return end
+      this.#problem = `larger than ${MAX_ELEMENT_BYTES / 1024 / 1024} MiB once the bytes that are not UTF-8 are replaced`
+      return -1
     }
     this.bytes = bytes
     this.view = view
