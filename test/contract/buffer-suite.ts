@@ -1,3 +1,4 @@
+import { getEventListeners, once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Cursor, EventBuffer } from '../../src/pipeline/buffer.ts'
 import type { Batch } from '../../src/pipeline/event.ts'
@@ -407,6 +408,21 @@ export function bufferContract(name: string, make: () => Promise<BufferUnderTest
         await buffer.close()
         await expect(closed).rejects.toThrow('closed')
       })
+    })
+
+    test('reads and waits leave no listener behind on a signal that lives long', async () => {
+      const from = await openOutput()
+      const { signal } = new AbortController()
+      const waiting = buffer.waitBeyond('devo', from, signal)
+      await append(numbered(0, 10), numbered(10, 10))
+      await waiting
+      await buffer.waitBeyond('devo', from, signal)
+      await readShipment(buffer, 'devo', from, { signal })
+      const stream = openRead(buffer, 'devo', from, { signal })
+      stream.destroy()
+      await once(stream, 'close')
+      await settle()
+      expect(getEventListeners(signal, 'abort')).toEqual([])
     })
 
     describe('quota log', () => {

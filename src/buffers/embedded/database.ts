@@ -9,8 +9,6 @@ import type { Migration } from './migrations.ts'
 import { APPLICATION_ID, FIRST_VERSION, SCHEMA, SMALL_TABLES } from './schema.ts'
 
 const PAGE_BYTES = 16_384
-/** One full unit: so the write-ahead log stays at little more than that. */
-const CHECKPOINT_PAGES = 256
 const BUSY_TIMEOUT_MS = 5000
 
 export function databasePath(dir: string): string {
@@ -49,7 +47,10 @@ export function checkIdentity(db: Database.Database, path: string, migrations: r
   if (statSync(path).size === 0) throw damaged(path, 'it is empty, 0 bytes')
   const applicationId = db.pragma('application_id', { simple: true })
   if (applicationId !== APPLICATION_ID) {
-    throw new FatalError(`${path} is a database of another application. Move it away, or choose another state folder (globals.persistence.config.directory_name)`)
+    throw new FatalError(
+      `${path} is not a buffer of this collector: it belongs to another application, or it is damaged. ` +
+        'Move it away, or choose another state folder (globals.persistence.config.directory_name)',
+    )
   }
   const version = Number(db.pragma('user_version', { simple: true }))
   const latest = latestVersion(migrations)
@@ -105,7 +106,6 @@ function configure(db: Database.Database): void {
   if (mode !== 'wal') throw new FatalError(`${db.name} cannot use a write-ahead log here (${String(mode)}): the state folder must be on a local file system`)
   db.pragma('synchronous = FULL')
   db.pragma('cache_size = -4096')
-  db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
 }
 
 interface Ends {

@@ -16,6 +16,7 @@ import { Waiters } from './waiters.ts'
 
 const CLOSED = 'the embedded buffer is closed'
 const TRIM_EVERY_MS = 5 * 60_000
+const FIRST_TRIM_MS = 1000
 /** Between two steps of removing: appends and reads come first. */
 const TRIM_PAUSE_MS = 25
 
@@ -64,7 +65,7 @@ class EmbeddedBuffer implements EventBuffer {
     this.#clock = clock
     this.#log = log
     this.#waiters = new Waiters(ends)
-    this.#cancelTrim = clock.after(TRIM_EVERY_MS, this.#trim)
+    this.#cancelTrim = clock.after(FIRST_TRIM_MS, this.#trim)
   }
 
   loadService(inputId: string, service: string): Promise<ServiceState | null> {

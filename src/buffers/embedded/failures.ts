@@ -27,8 +27,14 @@ export function explainFailure(error: unknown, doing: string, path: string): unk
   if (/^SQLITE_(BUSY|LOCKED|IOERR|NOMEM|PROTOCOL|INTERRUPT)/.test(code) || code === 'EIO') {
     return new RetryableError(`${doing} ${path}: ${code.startsWith('SQLITE_BUSY') ? 'another program has locked it' : 'the file system failed'}`, options)
   }
+  if (code === 'ENOENT') return new BufferFullError(`${doing} ${path}: it is not there and cannot be made; check the folder above it`, options)
   if (code === 'ENOTDIR' || code === 'EEXIST') return new FatalError(`${doing} ${path}: a part of this path is a file and not a folder`, options)
   return error
+}
+
+/** The same while the file is being opened, where SQLITE_ERROR is never our SQL: a header that SQLite does not know, a table that is gone. */
+export function explainOpening(error: unknown, doing: string, path: string): unknown {
+  return codeOf(error) === 'SQLITE_ERROR' ? damaged(path, error) : explainFailure(error, doing, path)
 }
 
 /** The file's content cannot be trusted. Nothing is repaired or begun anew in silence: undelivered events may be in it. */

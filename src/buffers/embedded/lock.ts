@@ -5,7 +5,7 @@ import Database from 'better-sqlite3'
 import { FatalError } from '../../pipeline/errors.ts'
 
 /** How long a second collector waits for the first to leave (a restart may overlap for a moment). */
-const PATIENCE_MS = 1000
+const PATIENCE_MS = 500
 
 /**
  * One collector a folder: an exclusive transaction on `buffer.lock`, held for life. The kernel frees it with the process, whatever
@@ -24,6 +24,8 @@ export class FolderLock {
     createPrivately(path)
     this.#db = new Database(path, { timeout: PATIENCE_MS })
     try {
+      // Nothing is ever written, so there is no journal to keep on the disk.
+      this.#db.pragma('journal_mode = MEMORY')
       this.#db.exec('BEGIN EXCLUSIVE')
     } catch (error) {
       this.#db.close()

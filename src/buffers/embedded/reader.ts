@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import type { BufferSnapshot } from '../../pipeline/buffer.ts'
 import { checkIdentity, databasePath } from './database.ts'
-import { explainFailure } from './failures.ts'
+import { explainOpening } from './failures.ts'
 import { MIGRATIONS } from './migrations.ts'
 import { takeSnapshot } from './snapshot.ts'
 
@@ -27,6 +27,6 @@ export async function readSnapshot(dir: string): Promise<BufferSnapshot> {
       db.close()
     }
   } catch (error) {
-    throw explainFailure(error, 'reading', path)
+    throw explainOpening(error, 'reading', path)
   }
 }

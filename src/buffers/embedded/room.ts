@@ -7,12 +7,17 @@ import type { Unit } from '../../pipeline/unit.ts'
 import type { ChunkLog } from './chunks.ts'
 import type { OutputTable } from './outputs.ts'
 
-const STEP_CHUNKS = 64
+/** A step is at most so much: deleting reads what it deletes, and appends and reads wait meanwhile. */
+const STEP_CHUNKS = 1024
 const STEP_BYTES = 16 * 1024 * 1024
-/** Deleting reads what it deletes: an append makes room in this many steps at most, the rest comes with the next ones. */
-const STEPS_PER_APPEND = 4
+/** An append makes room in so many steps at most (the limit may have been lowered by gigabytes); `trim` does the rest. */
+const STEPS_PER_APPEND = 16
+const ROW_OVERHEAD_BYTES = 8192
 /** Tree pages, position and fingerprints beside a unit's own bytes. */
 const OVERHEAD_BYTES = 256 * 1024
+/** The write-ahead log is taken into the file at so much, or at this share of a small limit. */
+const CHECKPOINT_MAX_BYTES = 4 * 1024 * 1024
+const CHECKPOINT_SHARE = 1 / 16
 /** Free disk space that is left to commits and removals, which make room: without it a disk that the buffer filled itself would stay full. */
 const DISK_RESERVE_BYTES = 1024 * 1024
 /** Once full, it is full until this share of the limit is free (at most 64 MiB), or it would flap with every shipment. */
@@ -38,6 +43,10 @@ export class Room {
   readonly #oldest: Database.Statement<[number], OldChunk>
   readonly #removeUpTo: (chunk: number) => void
   readonly #pageBytes: number
+  /** As for a full unit, scaled down for a tiny limit. */
+  readonly #anyUnitBytes: number
+  /** What the write-ahead log grows to before it is taken into the file. */
+  readonly #walBytes: number
   #full = false
 
   constructor(db: Database.Database, path: string, limits: { retentionMs: number; maxSizeBytes: number }, log: ChunkLog, outputs: OutputTable) {
@@ -50,16 +59,21 @@ export class Room {
     const remove = db.transaction((chunk: number) => log.removeUpTo(chunk))
     this.#removeUpTo = (chunk) => remove.immediate(chunk)
     this.#pageBytes = Number(db.pragma('page_size', { simple: true }))
+    this.#anyUnitBytes = Math.min(UNIT_MAX_BYTES, limits.maxSizeBytes / 8)
+    const checkpointBytes = Math.min(CHECKPOINT_MAX_BYTES, limits.maxSizeBytes * CHECKPOINT_SHARE)
+    db.pragma(`wal_autocheckpoint = ${Math.ceil(checkpointBytes / this.#pageBytes)}`)
+    this.#walBytes = checkpointBytes + this.#anyUnitBytes + OVERHEAD_BYTES
   }
 
   /** Makes room for an append of so many bytes, oldest delivered events first; throws BufferFullError where there is none. */
   ensure(bytes: number): void {
     const needed = bytes + OVERHEAD_BYTES
+    const headroom = this.#full ? Math.min(this.#maxSizeBytes * HEADROOM_SHARE, HEADROOM_MAX_BYTES) : 0
     for (let step = 0; ; step += 1) {
-      const shortage = this.#shortage(needed)
+      const shortage = this.#shortage(needed, headroom)
       if (shortage === null) break
       if (step === 0) this.truncateLog()
-      else if (step > STEPS_PER_APPEND || !this.#removeStep(() => true)) {
+      else if (step > STEPS_PER_APPEND || !this.#removeStep(needed + headroom, () => true)) {
         this.#full = true
         throw new BufferFullError(shortage)
       }
@@ -67,15 +81,15 @@ export class Room {
     this.#full = false
   }
 
-  /** As for a full unit, scaled down for a tiny limit. */
   ensureForAnyUnit(): void {
-    this.ensure(Math.min(UNIT_MAX_BYTES, this.#maxSizeBytes / 8))
+    this.ensure(this.#anyUnitBytes)
   }
 
-  /** Removes one small step of what every open output has and the retention has passed. True: there is more to do. */
+  /** Removes one small step of what every open output has: past its retention, or over the limit. True: there may be more to do. */
   trim(now: number): boolean {
+    const isOverLimit = sizeInBytes(this.#db, this.#path) > this.#maxSizeBytes
     // A pull from the far future was stamped by a clock that was wrong; it must not keep all that follows.
-    return this.#removeStep((chunk) => Math.abs(now - chunk.pulledAt) > this.#retentionMs)
+    return this.#removeStep(STEP_BYTES, (chunk) => isOverLimit || Math.abs(now - chunk.pulledAt) > this.#retentionMs)
   }
 
   /** Takes the write-ahead log into the file and empties it; a reader that is just reading prevents that, which is no harm. */
@@ -90,13 +104,13 @@ export class Room {
     }
   }
 
-  #shortage(needed: number): string | null {
-    const size = sizeInBytes(this.#db, this.#path)
-    const headroom = this.#full ? Math.min(this.#maxSizeBytes * HEADROOM_SHARE, HEADROOM_MAX_BYTES) : 0
+  #shortage(needed: number, headroom: number): string | null {
+    // Free pages are used again, so the file grows only as far as this allows; the log's share is set aside, whatever it holds now.
+    const size = usedBytes(this.#db) + Math.max(walBytes(this.#path), this.#walBytes)
     if (size + needed + headroom > this.#maxSizeBytes) {
       return (
-        `the buffer ${this.#path} is full: ${megabytes(size)} of ${megabytes(this.#maxSizeBytes)} MB (max_size_in_mb) are events that an output ` +
-        'has not delivered. Fetching waits and goes on by itself; see to that output, switch it off, or raise the limit'
+        `the buffer ${this.#path} is full: ${megabytes(size)} of ${megabytes(this.#maxSizeBytes)} MB (max_size_in_mb), by events that an output has ` +
+        'not delivered. Fetching waits and goes on by itself; see to that output, switch it off, or raise the limit'
       )
     }
     const { bavail, bsize } = statfsSync(dirname(this.#path))
@@ -104,17 +118,16 @@ export class Room {
     const reusable = Number(this.#db.pragma('freelist_count', { simple: true })) * this.#pageBytes
     // Once in the write-ahead log, and once more in the file as far as it has no free pages.
     if (free < needed + Math.max(0, needed - reusable) + DISK_RESERVE_BYTES) {
-      return `the disk of the buffer ${this.#path} is full: ${megabytes(free)} MB free. Fetching waits and goes on by itself; free some space there`
+      return `the disk of the buffer ${this.#path} is full: ${megabytes(free)} MB are free. Fetching waits and goes on by itself; free some space there`
     }
     return null
   }
 
-  #removeStep(mayGo: (chunk: OldChunk) => boolean): boolean {
+  #removeStep(enoughBytes: number, mayGo: (chunk: OldChunk) => boolean): boolean {
     let last = 0
     let bytes = 0
-    const oldest = this.#oldest.all(this.#outputs.deliveredChunk())
-    for (const chunk of oldest) {
-      if (bytes >= STEP_BYTES || !mayGo(chunk)) break
+    for (const chunk of this.#oldest.all(this.#outputs.deliveredChunk())) {
+      if (bytes >= Math.min(enoughBytes, STEP_BYTES) || !mayGo(chunk)) break
       last = chunk.chunk
       bytes += chunk.bytes
     }
@@ -127,16 +140,27 @@ export class Room {
 /** What a unit will take in the file, about. */
 export function unitBytes(unit: Unit): number {
   let bytes = unit.position.seen?.fingerprints.length ?? 0
-  for (const chunk of unit.chunks) bytes += chunk.lines.length + chunk.fingerprints.length
+  for (const chunk of unit.chunks) {
+    const own = chunk.lines.length + chunk.fingerprints.length
+    // The last page of a large row is half empty on average; small rows share a page.
+    bytes += own + Math.min(own, ROW_OVERHEAD_BYTES)
+  }
   for (const letter of unit.deadLetters) bytes += letter.event.length
-  // A row's last page is half empty on average.
-  return bytes + unit.chunks.length * 8192
+  return bytes
 }
 
 /** Pages in use and the write-ahead log. */
 export function sizeInBytes(db: Database.Database, path: string): number {
+  return usedBytes(db) + walBytes(path)
+}
+
+function usedBytes(db: Database.Database): number {
   const pages = Number(db.pragma('page_count', { simple: true })) - Number(db.pragma('freelist_count', { simple: true }))
-  return pages * Number(db.pragma('page_size', { simple: true })) + (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0)
+  return pages * Number(db.pragma('page_size', { simple: true }))
+}
+
+function walBytes(path: string): number {
+  return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0
 }
 
 function megabytes(bytes: number): string {

@@ -6,7 +6,7 @@ import type { DeadLetter, ServiceState, Unit } from '../../pipeline/unit.ts'
 import { ChunkLog } from './chunks.ts'
 import type { LogEnds, Page, PageRequest } from './chunks.ts'
 import { databasePath, openDatabase } from './database.ts'
-import { explainFailure } from './failures.ts'
+import { explainFailure, explainOpening } from './failures.ts'
 import { FolderLock } from './lock.ts'
 import { MIGRATIONS } from './migrations.ts'
 import type { Migration } from './migrations.ts'
@@ -45,7 +45,7 @@ export class EmbeddedStore {
     const { dir } = options
     this.#path = databasePath(dir)
     try {
-      mkdirSync(dir, { recursive: true, mode: 0o700 })
+      makeFolder(dir)
       this.#lock = new FolderLock(dir, options.now)
     } catch (error) {
       throw explainFailure(error, 'opening the state folder', dir)
@@ -64,7 +64,7 @@ export class EmbeddedStore {
     } catch (error) {
       db?.close()
       this.#lock.release()
-      throw explainFailure(error, 'opening', this.#path)
+      throw explainOpening(error, 'opening', this.#path)
     }
   }
 
@@ -160,5 +160,14 @@ export class EmbeddedStore {
   #assertInPlace(): void {
     if (statSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode) return
     throw new FatalError(`the buffer ${this.#path} was moved or replaced while in use. Stop the collector before you touch its state folder; put the file back before you start it`)
+  }
+}
+
+function makeFolder(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+  } catch {
+    // On a read-only disk Node says ENOENT of a recursive one; this says what is wrong.
+    mkdirSync(dir, { mode: 0o700 })
   }
 }
