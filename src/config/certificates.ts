@@ -19,10 +19,12 @@ export interface ClientFiles {
 /** Looks at what a TLS client presents and trusts. Null: that key is wrong already and was reported. */
 export function checkClientCertificate({ chain, cert, key }: ClientFiles, { report, now }: Context): void {
   if (chain !== null) checkAuthorities(chain, report, now)
-  const certificate = cert === null ? null : readClientCertificate(cert, report, now)
+  const certificates = cert === null ? null : readClientCertificates(cert, report, now)
   const privateKey = key === null ? null : readPrivateKey(key, report)
-  if (certificate === null || privateKey === null || cert === null || key === null) return
-  if (certificate.checkPrivateKey(privateKey)) return
+  if (certificates === null || privateKey === null || cert === null || key === null) return
+  const own = certificates.findIndex((certificate) => certificate.checkPrivateKey(privateKey))
+  if (own > 0) report.problem(cert.path, `${cert.label} does not begin with the certificate of the key; put your own certificate first and those of authorities behind it`)
+  if (own !== -1) return
   report.problem(key.path, `${key.label} does not match the certificate ${cert.label === cert.file ? cert.file : 'of this output'}; both must come from the same download`)
 }
 
@@ -45,8 +47,9 @@ export function checkAuthorities(named: NamedFile, report: Report, now: number):
   }
 }
 
-function readClientCertificate(named: NamedFile, report: Report, now: number): X509Certificate | null {
-  const certificate = readCertificates(named, report)?.[0]
+function readClientCertificates(named: NamedFile, report: Report, now: number): readonly X509Certificate[] | null {
+  const certificates = readCertificates(named, report)
+  const certificate = certificates?.[0]
   if (certificate === undefined) return null
   const { path, label } = named
   const time = outOfTime(certificate, now)
@@ -56,7 +59,7 @@ function readClientCertificate(named: NamedFile, report: Report, now: number): X
     const days = Math.floor(left / DAY_MS)
     report.warning(path, `${label}: the certificate expires in ${days === 1 ? '1 day' : `${days} days`} (${day(certificate.validToDate)}); replace the files before then`)
   }
-  return certificate
+  return certificates
 }
 
 function readCertificates(named: NamedFile, report: Report): readonly X509Certificate[] | null {

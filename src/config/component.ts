@@ -111,7 +111,8 @@ export function namedEntries(node: Node | undefined, path: string, { report }: C
   for (const name of node.entries.keys()) {
     if (PLACEHOLDER.test(name)) report.problem(join(path, name), 'its name is still a placeholder of the example; put your own name in its place')
   }
-  return [...node.entries]
+  // A name with nothing behind it is an entry all the same, and lacks what every entry needs.
+  return [...node.entries].map(([name, entry]) => [name, isLeftOut(entry) ? { kind: 'map', entries: new Map(), secret: false } : entry])
 }
 
 /** True where an entry says `enabled: false`; then only the names of its keys are looked at. */

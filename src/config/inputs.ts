@@ -87,7 +87,7 @@ function readInput(name: string, node: Node, path: string, context: Context): Ta
       id: section.given('id') ? values.id : '',
       username: credentials?.username ?? '',
       password: credentials?.password ?? '',
-      baseUrl: values.base_url.replace(/\/+$/, ''),
+      baseUrl: new URL(values.base_url).href.replace(/\/+$/, ''),
       environment: values.environment,
       requestsLimits: readLimits(section.part('requests_limits'), join(path, 'requests_limits'), context),
       endpointMode: 'separate',

@@ -10,7 +10,8 @@ export function nearest(seen: string, known: Iterable<string>): string | null {
       bestDistance = distance
     }
   }
-  return bestDistance <= Math.max(2, Math.floor(seen.length / 3)) ? best : null
+  const allowed = seen.length < 4 ? Math.min(seen.length, 1) : Math.max(2, Math.floor(seen.length / 3))
+  return bestDistance <= allowed ? best : null
 }
 
 /** True where the name differs from a known one by a slip of the fingers. */

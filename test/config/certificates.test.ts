@@ -2,7 +2,7 @@ import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
 import { symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { formatProblems } from '../../src/config/load.ts'
+import { formatProblems, loadConfig } from '../../src/config/load.ts'
 import { makeAuthority, type Authority, type Issued } from '../../src/simulator/certificates.ts'
 import { folderWith, MINIMAL, outcomeOf, outcomeOfText } from './setup.ts'
 
@@ -58,6 +58,11 @@ describe('the certificates of a Devo output', () => {
     expect((await said(rightFiles())).lines).toEqual([])
   })
 
+  it('are looked at unless that is not wanted', async () => {
+    const { folder } = await said({}, undefined, {}, false)
+    await expect(loadConfig({ file: join(folder, 'config/config.yaml'), env: {}, now: Date.now() })).rejects.toThrow('chain.crt does not exist')
+  })
+
   it('are not opened where that is not wanted', async () => {
     expect((await said({}, undefined, {}, false)).lines).toEqual([])
   })
@@ -104,6 +109,13 @@ describe('the certificates of a Devo output', () => {
 
   it('whose key is of another certificate', async () => {
     expect((await said({ ...rightFiles(), key: other.keyPem })).lines).toEqual(['error key: ROOT/certs/me.key does not match the certificate ROOT/certs/me.crt; both must come from the same download'])
+  })
+
+  it('whose file does not begin with the own certificate', async () => {
+    expect((await said({ ...rightFiles(), cert: root.certPem + good.certPem })).lines).toEqual([
+      'error cert: ROOT/certs/me.crt does not begin with the certificate of the key; put your own certificate first and those of authorities behind it',
+    ])
+    expect((await said({ ...rightFiles(), cert: good.certPem + root.certPem })).lines).toEqual([])
   })
 
   it('may be of elliptic curves, or both in one file', async () => {
