@@ -13,6 +13,8 @@ export type CredentialFiles = Pick<DevoConfig, 'chain' | 'cert' | 'key' | 'allow
  */
 export async function readCredentials(files: CredentialFiles): Promise<tls.SecureContext> {
   const [ca, cert, key] = await Promise.all([read(files.chain), read(files.cert), read(files.key)])
+  // Of a file without any certificate OpenSSL makes an empty list of authorities.
+  if (!isCertificate(ca)) throw new RetryableError(`${files.chain} is not a PEM certificate`)
   try {
     return tls.createSecureContext({
       ca, cert, key,
@@ -21,7 +23,7 @@ export async function readCredentials(files: CredentialFiles): Promise<tls.Secur
       ...(files.allowWeakCertificates && { ciphers: `${tls.DEFAULT_CIPHERS}:@SECLEVEL=0` }),
     })
   } catch (error) {
-    throw new RetryableError(explain(files, ca, cert, key, error), { cause: error })
+    throw new RetryableError(explain(files, cert, key, error), { cause: error })
   }
 }
 
@@ -35,29 +37,28 @@ async function read(path: string): Promise<Buffer> {
 }
 
 /** OpenSSL names the failing step, but not the file. */
-function explain(files: CredentialFiles, ca: Buffer, cert: Buffer, key: Buffer, error: unknown): string {
-  let certificate: X509Certificate
+function explain(files: CredentialFiles, cert: Buffer, key: Buffer, error: unknown): string {
+  if (!isCertificate(cert)) return `${files.cert} is not a PEM certificate`
   let privateKey: KeyObject
-  try {
-    // Reads the first certificate of several, which is enough to know the kind of file.
-    new X509Certificate(ca)
-  } catch {
-    return `${files.chain} is not a PEM certificate`
-  }
-  try {
-    certificate = new X509Certificate(cert)
-  } catch {
-    return `${files.cert} is not a PEM certificate`
-  }
   try {
     privateKey = createPrivateKey(key)
   } catch {
     const encrypted = key.includes('ENCRYPTED')
     return encrypted ? `${files.key} is protected by a passphrase; a key without one is needed` : `${files.key} is not a PEM private key`
   }
-  if (!certificate.checkPrivateKey(privateKey)) return `${files.key} is not the private key of ${basename(files.cert)}`
+  if (!new X509Certificate(cert).checkPrivateKey(privateKey)) return `${files.key} is not the private key of ${basename(files.cert)}`
   if (/too (small|weak)/.test(describeError(error))) {
-    return `${files.cert} or ${basename(files.chain)} is too weak for TLS today; allow_weak_certificates: true takes it all the same`
+    return `${files.cert} is too weak for TLS today; allow_weak_certificates: true takes it all the same`
   }
   return `${files.cert}, ${basename(files.key)} or ${basename(files.chain)} cannot be used`
+}
+
+/** Reads the first certificate of several, which is enough to know the kind of file. */
+function isCertificate(pem: Buffer): boolean {
+  try {
+    new X509Certificate(pem)
+    return true
+  } catch {
+    return false
+  }
 }

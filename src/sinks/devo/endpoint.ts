@@ -1,10 +1,11 @@
+import { basename } from 'node:path'
 import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
 import type { DevoConfig } from './config.ts'
 import type { Connect } from './connection.ts'
-import { PeerEndError, Proof } from './proof.ts'
+import { PeerEndError, Proof, type ProofRules } from './proof.ts'
 
-export type EndpointConfig = Pick<DevoConfig, 'address' | 'port' | 'confirm' | 'quietMs' | 'drainTimeoutMs' | 'probeMs' | 'settleMs'>
+export type EndpointConfig = Pick<DevoConfig, 'address' | 'port' | 'cert' | 'confirm' | 'quietMs' | 'drainTimeoutMs' | 'probeMs' | 'settleMs'>
 
 /**
  * One remote end: what is known of it, and its proofs in flight.
@@ -81,8 +82,13 @@ export class Endpoint {
 
   async #newProof(silentMs: number, signal: AbortSignal): Promise<Proof> {
     this.#closing.signal.throwIfAborted()
-    const { confirm, drainTimeoutMs, address, port } = this.#config
-    const rules = { confirm, silentMs, drainTimeoutMs, needsCloseNotify: this.#sendsCloseNotify, peer: `${address}:${port}` }
+    const { confirm, drainTimeoutMs, address, port, cert } = this.#config
+    const rules: ProofRules = {
+      confirm, silentMs, drainTimeoutMs,
+      needsCloseNotify: this.#sendsCloseNotify,
+      peer: `${address}:${port}`,
+      credential: `our client certificate ${basename(cert)}`,
+    }
     const proof = new Proof(rules, this.#clock)
     const opening = this.#connect(proof, signal)
     this.#opening.add(opening)

@@ -13,6 +13,8 @@ export interface ProofRules {
   readonly needsCloseNotify: boolean
   /** `address:port`, for messages. */
   readonly peer: string
+  /** What a peer that leaves early may have refused, for messages: `our client certificate me.crt`. */
+  readonly credential: string
 }
 
 /** The peer did not end in the way that was expected of it. Nothing may be sent again until an empty connection has ended well. */
@@ -183,8 +185,7 @@ export class Proof implements PeerWatcher {
   }
 
   #endedFirst(): string {
-    const rest = 'before we ended our side: it has refused our client certificate, or it has lost what was sent'
-    return `ended the connection ${rest}`
+    return `ended the connection before we ended our side: it has refused ${this.#rules.credential}, or it has lost what was sent`
   }
 
   #fail(what: string): void {

@@ -61,6 +61,7 @@ class TlsConnection implements Connection {
   #protocol: string | null = null
   #tcpConnected = false
   #tcpEnded = false
+  #peerEnding = false
   #tlsEnded = false
   #tcpClosed = false
   #tlsClosed = false
@@ -147,12 +148,17 @@ class TlsConnection implements Connection {
   }
 
   #arrived(): void {
-    if (this.#open && this.#records.lastIsAlert(this.#protocol)) this.#watcher.peerEnding()
+    if (this.#open && this.#records.lastIsAlert(this.#protocol)) this.#ending()
   }
 
   #tcpEnd(): void {
     this.#tcpEnded = true
-    if (this.#open) this.#watcher.peerEnding()
+    if (this.#open) this.#ending()
+  }
+
+  #ending(): void {
+    if (!this.#peerEnding) this.#watcher.peerEnding()
+    this.#peerEnding = true
   }
 
   #tlsEnd(): void {

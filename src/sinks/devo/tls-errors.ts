@@ -46,10 +46,6 @@ function distrust(code: string, { address, chain }: Endpoint): string | null {
       return `the endpoint's certificate (or one in ${file}) is not yet valid; is this machine's clock right?`
     case 'CERT_REVOKED':
       return "the endpoint's certificate was revoked"
-    case 'CA_MD_TOO_WEAK':
-    case 'CA_KEY_TOO_SMALL':
-    case 'EE_KEY_TOO_SMALL':
-      return `the endpoint's certificate (or one in ${file}) is too weak for TLS today; allow_weak_certificates: true takes it all the same`
     case 'INVALID_PURPOSE':
       return "the endpoint's certificate is not one for a server"
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
@@ -67,7 +63,7 @@ export function endedInHandshake({ address, port, cert }: Endpoint, cause?: Erro
 
 /** Says in words what an error of the connection means, with the file or the peer at fault. */
 export function explainTlsError(error: Error, endpoint: Endpoint, stage: 'connecting' | 'handshake' | 'open'): RetryableError {
-  const { address, port, cert } = endpoint
+  const { address, port, chain, cert } = endpoint
   const where = `${address}:${port}`
   const code = codeOf(error)
   const say = (message: string): RetryableError => new RetryableError(`${where}: ${message}`, { cause: error })
@@ -81,6 +77,10 @@ export function explainTlsError(error: Error, endpoint: Endpoint, stage: 'connec
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return say(`${wrongName(error, address)}; verify_hostname: false takes it all the same`)
   const distrusted = distrust(code, endpoint)
   if (distrusted !== null) return say(distrusted)
+  // Node knows no code for these (`UNSPECIFIED`).
+  if (/too (weak|small)/.test(error.message)) {
+    return say(`the endpoint's certificate (or one in ${basename(chain)}) is too weak for TLS today; allow_weak_certificates: true takes it all the same`)
+  }
   if (/UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION|VERSION_TOO_LOW/.test(code)) return say('the endpoint speaks no TLS 1.2 or later')
   if (/WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER|UNEXPECTED_MESSAGE/.test(code)) {
     return say('what answers there does not speak TLS; is the port right?')

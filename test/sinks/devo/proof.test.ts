@@ -39,7 +39,7 @@ class ScriptedConnection implements Connection {
   }
 }
 
-const RULES: ProofRules = { confirm: 'drain', silentMs: 1_000, drainTimeoutMs: 30_000, needsCloseNotify: false, peer: 'devo.test:443' }
+const RULES: ProofRules = { confirm: 'drain', silentMs: 1_000, drainTimeoutMs: 30_000, needsCloseNotify: false, peer: 'devo.test:443', credential: 'our client certificate me.crt' }
 const CLEAN: PeerEnd = { closeNotify: true }
 const BARE_FIN: PeerEnd = { closeNotify: false }
 const EVENT = Buffer.from('event\n')
