@@ -5,7 +5,7 @@ const INITIAL_BYTES = 64 * 1024
 
 /**
  * Writes an event's canonical bytes from its outline: the same bytes, with the members of every object and the elements of the unordered arrays
- * in one fixed order. They are as long as the event itself, and live until the next one is written.
+ * in one fixed order. They are as long as the event itself, and live until the next one is written. The outline is used up.
  */
 export class CanonicalWriter {
   #target = new Uint8Array(INITIAL_BYTES)
@@ -81,37 +81,40 @@ export class CanonicalWriter {
   #sortedArray(node: number, start: number): number {
     const tape = this.#tape
     const target = this.#target
-    const count = intAt(tape, node + 3)
-    // Element k, with the bracket or comma before it, lies at [ends[k], ends[k + 1]) of the target.
-    const ends = [start]
+    const first = node + HEADER
+    const last = first + intAt(tape, node + 3) * ENTRY
     let at = start
-    let sorted = true
-    for (let k = 0; k < count; k += 1) {
-      const entry = node + HEADER + k * ENTRY
-      target[at] = k === 0 ? OPEN_BRACKET : COMMA
+    let isSorted = true
+    for (let entry = first; entry < last; entry += ENTRY) {
+      target[at] = entry === first ? OPEN_BRACKET : COMMA
+      at += 1
       const child = intAt(tape, entry + 2)
-      const end = child === 0 ? this.#copy(intAt(tape, entry), intAt(tape, entry + 1), at + 1) : this.#value(child, at + 1)
-      sorted &&= k === 0 || compare(target, (ends[k - 1] ?? 0) + 1, at, at + 1, end) <= 0
-      ends.push(end)
+      const end = child === 0 ? this.#copy(intAt(tape, entry), intAt(tape, entry + 1), at) : this.#value(child, at)
+      isSorted &&= entry === first || compare(target, intAt(tape, entry - ENTRY), intAt(tape, entry - ENTRY + 1), at, end) <= 0
+      // From here on the entry tells where the element is in the target.
+      tape[entry] = at
+      tape[entry + 1] = end
       at = end
     }
-    if (!sorted) this.#sort(start, at, ends)
+    if (!isSorted) this.#sort(first, last, start)
     target[at] = CLOSE_BRACKET
     return at + 1
   }
 
-  /** Sorts the elements of the array whose bytes, but for its last bracket, lie at [start, end) of the target. */
-  #sort(start: number, end: number, ends: readonly number[]): void {
-    const unsorted = this.#target.slice(start, end)
-    const firstOf = (k: number): number => (ends[k] ?? 0) + 1 - start
-    const endOf = (k: number): number => (ends[k + 1] ?? 0) - start
-    const order = Uint32Array.from({ length: ends.length - 1 }, (_, k) => k)
-    order.sort((a, b) => compare(unsorted, firstOf(a), endOf(a), firstOf(b), endOf(b)))
+  /** Sorts the elements whose entries lie at [first, last) of the tape; their array begins at `start` of the target. */
+  #sort(first: number, last: number, start: number): void {
+    const tape = this.#tape
+    const target = this.#target
+    const order = new Uint32Array((last - first) / ENTRY).map((_, k) => first + k * ENTRY)
+    order.sort((a, b) => compare(target, intAt(tape, a), intAt(tape, a + 1), intAt(tape, b), intAt(tape, b + 1)))
+    const unsorted = target.slice(start, intAt(tape, last - ENTRY + 1))
     let at = start + 1
-    for (const k of order) {
-      this.#target.set(unsorted.subarray(firstOf(k), endOf(k)), at)
-      at += endOf(k) - firstOf(k)
-      this.#target[at] = COMMA
+    for (const entry of order) {
+      const from = intAt(tape, entry) - start
+      const to = intAt(tape, entry + 1) - start
+      target.set(unsorted.subarray(from, to), at)
+      at += to - from
+      target[at] = COMMA
       at += 1
     }
   }

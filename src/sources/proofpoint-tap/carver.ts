@@ -1,11 +1,8 @@
-import { createHash, type Hash } from 'node:crypto'
 import {
   BACKSLASH, byteAt, CLOSE_BRACE, CLOSE_BRACKET, COMMA, dataView, endOfPlainRun, isWhiteSpace, OPEN_BRACE, OPEN_BRACKET, QUOTE, SPACE, ZERO,
 } from './bytes.ts'
+import { Carry } from './carry.ts'
 
-/** An element above this size is not kept: only its head, its size and its hash. */
-export const MAX_ELEMENT_BYTES = 8 * 1024 * 1024
-export const HEAD_BYTES = 64 * 1024
 /** The most bytes that `give` takes. */
 export const MAX_SLICE_BYTES = 64 * 1024
 
@@ -14,9 +11,6 @@ export type Found = 'slice-end' | 'array' | 'object-start' | 'element'
 
 /** Outside: in the envelope. Before and behind: in an array, before and behind an element. */
 type Place = 'outside' | 'before' | 'behind' | 'inside'
-
-const FIRST_CARRY_BYTES = 16 * 1024
-const LARGE_CARRY_BYTES = 1024 * 1024
 
 /**
  * Cuts the elements of the arrays that are values of the top-level object out of a stream of bytes. It knows strings, escapes and depth, and
@@ -58,11 +52,8 @@ export class Carver {
 
   /** Where the element's bytes in this slice begin. */
   #from = 0
-  /** Its bytes of earlier slices; the head of an oversize one. */
-  #carry: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_CARRY_BYTES)
-  #carryView: DataView<ArrayBuffer> = dataView(this.#carry)
-  #carried = 0
-  #hash: Hash | null = null
+  /** Its bytes of earlier slices. */
+  readonly #carry = new Carry()
 
   /** Room for a slice of the shortest elements: two bytes (`5,`) become three (`0 ,`). */
   readonly #passed = new Uint8Array(MAX_SLICE_BYTES * 2)
@@ -104,7 +95,7 @@ export class Carver {
 
   /** SHA-256 of an oversize element, 'binary'; may be asked once. */
   digest(): string {
-    return this.#hash?.digest('binary') ?? ''
+    return this.#carry.digest()
   }
 
   #passOutside(): 'slice-end' | 'array' {
@@ -169,10 +160,7 @@ export class Carver {
     this.#bare = byte !== OPEN_BRACE && byte !== OPEN_BRACKET && byte !== QUOTE
     this.#at = at
     this.#from = at
-    this.#carried = 0
-    this.size = 0
-    this.oversize = false
-    this.#hash = null
+    this.#carry.begin()
     this.bytes = this.#slice
     this.view = this.#sliceView
     this.start = at
@@ -261,46 +249,24 @@ export class Carver {
   }
 
   #collect(end: number): void {
-    if (this.#carried === 0 && !this.oversize) {
+    this.oversize = false
+    if (this.#carry.size === 0) {
       this.end = end
       this.size = end - this.start
       return
     }
     this.#carryPiece(end)
-    this.bytes = this.#carry
-    this.view = this.#carryView
+    this.bytes = this.#carry.bytes
+    this.view = this.#carry.view
     this.start = 0
-    this.end = this.#carried
+    this.end = this.#carry.length
+    this.size = this.#carry.size
+    this.oversize = this.#carry.isOversize
   }
 
   #carryPiece(end: number): void {
-    const piece = this.#slice.subarray(this.#from, end)
+    this.#carry.add(this.#slice.subarray(this.#from, end))
     this.#from = end
-    this.size += piece.length
-    if (this.#hash !== null) {
-      this.#hash.update(piece)
-      return
-    }
-    if (this.size > MAX_ELEMENT_BYTES) {
-      this.oversize = true
-      this.#hash = createHash('sha256').update(this.#carry.subarray(0, this.#carried)).update(piece)
-      this.#setCarry(this.#carry.slice(0, HEAD_BYTES))
-      this.#carried = HEAD_BYTES
-      return
-    }
-    if (this.#carried === 0 && this.#carry.length > LARGE_CARRY_BYTES) this.#setCarry(new Uint8Array(FIRST_CARRY_BYTES))
-    if (this.size > this.#carry.length) {
-      const larger = new Uint8Array(Math.max(this.size, this.#carry.length * 2))
-      larger.set(this.#carry.subarray(0, this.#carried))
-      this.#setCarry(larger)
-    }
-    this.#carry.set(piece, this.#carried)
-    this.#carried += piece.length
-  }
-
-  #setCarry(carry: Uint8Array<ArrayBuffer>): void {
-    this.#carry = carry
-    this.#carryView = dataView(carry)
   }
 
   #pass(from: number, to: number): void {

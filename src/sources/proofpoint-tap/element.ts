@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
 import { BACKSLASH, byteAt, dataView, isWhiteSpace, QUOTE } from './bytes.ts'
 import { CanonicalWriter } from './canonical.ts'
-import { MAX_ELEMENT_BYTES } from './carver.ts'
+import { MAX_ELEMENT_BYTES } from './carry.ts'
 import { Scanner } from './scanner.ts'
 
 /** Reads one element: checks it, makes its line, and hashes its canonical bytes. What it found lives until the next one is read. */
@@ -25,7 +25,7 @@ export class ElementReader {
     return this.#problem
   }
 
-  /** SHA-256 of the canonical bytes, 'binary'. */
+  /** SHA-256 of the canonical bytes, 'binary'; may be asked once, for it uses the outline up. */
   digest(): string {
     const { outline, root } = this.#scanner
     return hash('sha256', this.#canonical.write(this.bytes, this.view, this.start, this.end, outline, root), 'binary')

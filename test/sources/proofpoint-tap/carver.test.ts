@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Carver, HEAD_BYTES, MAX_ELEMENT_BYTES, MAX_SLICE_BYTES } from '../../../src/sources/proofpoint-tap/carver.ts'
+import { HEAD_BYTES, MAX_ELEMENT_BYTES } from '../../../src/sources/proofpoint-tap/carry.ts'
+import { Carver, MAX_SLICE_BYTES } from '../../../src/sources/proofpoint-tap/carver.ts'
 import { cutAt, whiteSpace, writeJson, writtenValue } from './response-support.ts'
 
 interface Carved {
