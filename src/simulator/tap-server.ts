@@ -39,6 +39,8 @@ export class TapServer {
   readonly #sockets = new Map<string, Socket>()
   readonly #waiting = new Set<{ readonly condition: () => boolean; readonly resolve: () => void; readonly reject: (error: Error) => void }>()
   #answering = 0
+  #isStopped = false
+  #starting: Promise<unknown> = Promise.resolve()
   #port = 0
 
   constructor(options: TapServerOptions) {
@@ -107,11 +109,15 @@ export class TapServer {
   /** Resolves as soon as the condition holds; it is asked after every request, answer and closed connection. Rejects when the server stops first. */
   async until(condition: () => boolean): Promise<void> {
     if (condition()) return
+    if (this.#isStopped) throw new Error('the TAP server was stopped')
     await new Promise<void>((resolve, reject) => this.#waiting.add({ condition, resolve, reject }))
   }
 
   /** Destroys everything. Safe at any time, also twice. */
   async stop(): Promise<void> {
+    this.#isStopped = true
+    // While it looks its host up, a server does not yet know that it will listen.
+    await Promise.allSettled([this.#starting])
     const closing = [...this.#sockets.values(), ...(this.#server.listening ? [this.#server] : [])]
     const closed = closing.map(async (open) => new Promise((resolve) => open.once('close', resolve)))
     this.refuseConnections()
@@ -122,8 +128,10 @@ export class TapServer {
   }
 
   async #listen(port: number): Promise<void> {
+    if (this.#isStopped) throw new Error('the TAP server was stopped')
+    this.#starting = once(this.#server, 'listening')
     this.#server.listen(port, this.#options.host ?? '127.0.0.1')
-    await once(this.#server, 'listening')
+    await this.#starting
     const address = this.#server.address()
     if (address !== null && typeof address === 'object') this.#port = address.port
   }

@@ -296,6 +296,17 @@ describe('the server itself', () => {
     expect(server.answering).toBe(0)
   })
 
+  test('stays stopped, also when it was just about to accept connections again', async () => {
+    const server = await serve()
+    server.refuseConnections()
+    const accepting = server.acceptConnections()
+    await server.stop()
+    await accepting
+    await expect(get(server)).rejects.toThrow('ECONNREFUSED')
+    await expect(server.acceptConnections()).rejects.toThrow('stopped')
+    await expect(server.until(() => false)).rejects.toThrow('stopped')
+  })
+
   test('a port in use is an error of start', async () => {
     const server = await serve()
     await expect(serve({ port: server.port })).rejects.toThrow('EADDRINUSE')
