@@ -15,7 +15,7 @@ export function requestOverModel(model: TapModel, clock: Clock, { latencyMs = 0 
   return async ({ url, headers, signal }) => {
     signal.throwIfAborted()
     if (latencyMs > 0) await clock.sleep(latencyMs, signal)
-    const answer = model.handle({ method: 'GET', path: url.pathname, query: url.search.slice(1), authorization: headers['authorization'] })
+    const answer = model.handle({ method: 'GET', path: url.pathname, query: url.search.slice(1), authorization: headers.authorization })
     const { transport } = answer
     if (transport?.kind === 'stall' && transport.afterBytes === null) {
       await clock.sleep(TIMEOUT_MS, signal)

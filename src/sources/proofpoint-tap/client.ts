@@ -23,7 +23,7 @@ export interface ClientDependencies {
 export interface TapAnswer {
   /** Null: nothing is in the window. */
   readonly body: Readable | null
-  /** The API's time when the request was sent; not ahead of it. */
+  /** The API's time when the request was sent, not ahead of it; -Infinity where it is not known. */
   readonly requestedAt: number
   /** Makes the body fail. */
   abort(reason: Error): void
@@ -51,17 +51,20 @@ export class TapClient {
    * is not a whole answer to read, and the signal's reason.
    */
   async ask(service: TapServiceConfig, window: () => Window, asking: Asking): Promise<TapAnswer> {
-    const { pools, time } = this.#deps
+    const { pools, time, clock } = this.#deps
     const own = new AbortController()
     const forward = (): void => own.abort(asking.signal.reason)
     asking.signal.addEventListener('abort', forward, { once: true })
-    let requestedAt = 0
+    let sentAt = 0
+    let believed = 0
     try {
       asking.signal.throwIfAborted()
       const response = await pools.of(this.#input, service).send(() => {
-        requestedAt = time.now()
+        sentAt = clock.monotonic()
+        believed = time.isKnown ? time.now() : Infinity
         return this.#send(service, window(), own.signal)
       }, asking)
+      const requestedAt = Math.min(believed, time.whenSent(sentAt))
       const body = await this.#accept(response, service)
       body?.on('error', ignore)
       return {

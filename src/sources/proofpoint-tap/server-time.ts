@@ -6,6 +6,8 @@ const CAUTION_MS = 5 * MINUTE_MS
 /** A Date header that differs by more than this is a jump. */
 const JUMP_MS = MINUTE_MS
 const ANSWERS_TO_BELIEVE_A_JUMP = 3
+/** After so many answers without a time none is to be expected, and the local clock has to do. */
+const ANSWERS_TO_GIVE_UP = 10
 
 /**
  * The API's clock, from the Date headers of its answers and measured on from there by the monotonic clock. It is never ahead of the API: a
@@ -17,6 +19,7 @@ export class ServerTime {
   #offset: number | null = null
   /** Of the latest answers, while they disagree with what is believed. */
   #jumped: number[] = []
+  #silentAnswers = 0
   #asking: Promise<void> | null = null
 
   constructor(clock: Clock) {
@@ -33,13 +36,21 @@ export class ServerTime {
     return this.#clock.monotonic() + Math.min(this.#offset, ...this.#jumped)
   }
 
+  /**
+   * The API's time when a request was sent that has been answered meanwhile, `sentAt` by the monotonic clock: its own answer is the best
+   * witness. -Infinity where it is not known: nothing may then be taken for final.
+   */
+  whenSent(sentAt: number): number {
+    if (this.#offset === null && this.#silentAnswers < ANSWERS_TO_GIVE_UP) return -Infinity
+    return this.now() - (this.#clock.monotonic() - sentAt)
+  }
+
   /** Any answer tells the time, an error as well; one with an `Age` comes out of a cache and tells none. */
   observe(headers: Readonly<Record<string, string | string[] | undefined>>): void {
     const { date, age } = headers
-    if (age !== undefined || typeof date !== 'string') return
-    const time = Date.parse(date)
-    if (Number.isNaN(time)) return
-    this.#learn(time - this.#clock.monotonic())
+    const time = age !== undefined || typeof date !== 'string' ? NaN : Date.parse(date)
+    if (Number.isNaN(time)) this.#silentAnswers += 1
+    else this.#learn(time - this.#clock.monotonic())
   }
 
   /** Asks for the time, once for all who want to know it now. */

@@ -6,6 +6,9 @@ import type { Hole } from '../../pipeline/unit.ts'
 import type { FailureKind, TapError } from './errors.ts'
 import { MINUTE_MS, SECOND_MS, writeWindow } from './windows.ts'
 
+/** Good answers in a row that end the trouble: one good answer between two bad ones must not make the next wait short again. */
+const GOOD_ONES_TO_RECOVER = 10
+
 /** How long one service waits after what went wrong, and how that is told: the first time in the log, all the time in the conditions. */
 export class ServiceWaits {
   readonly #part: string
@@ -13,6 +16,7 @@ export class ServiceWaits {
   readonly #log: Logger
   readonly #conditions: Conditions
   readonly #trouble: Backoff
+  #goodOnes = 0
   /** A wrong password must not eat the quota. */
   readonly #login = new Backoff(MINUTE_MS, 30 * MINUTE_MS, () => 1)
 
@@ -26,6 +30,7 @@ export class ServiceWaits {
 
   /** Waits after a failure. */
   async after({ kind, message, retryAfterMs = 0 }: TapError, window: string, signal: AbortSignal): Promise<void> {
+    this.#goodOnes = 0
     const waitMs = Math.max(this.#waitFor(kind), retryAfterMs)
     this.tell(message, { window, waitMs: Math.round(waitMs) }, kind === 'refused' || kind === 'login' ? 'error' : 'warn')
     await this.#clock.sleep(waitMs, signal)
@@ -39,7 +44,8 @@ export class ServiceWaits {
 
   /** An answer was read whole. */
   isWell(): void {
-    this.#trouble.reset()
+    this.#goodOnes += 1
+    if (this.#goodOnes >= GOOD_ONES_TO_RECOVER) this.#trouble.reset()
     this.#login.reset()
     const waitedMs = this.#conditions.clear(this.#part)
     if (waitedMs !== null) this.#log.info(`Reading goes on after ${Math.round(waitedMs / SECOND_MS)} s`)

@@ -1,0 +1,160 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { TapFault } from '../../../src/simulator/tap-faults.ts'
+import { Random } from '../../../src/simulator/tap-random.ts'
+import { HOUR, inputConfig, MINUTE, SECOND, serviceConfig, START, TapSimulation } from '../../support/tap-simulation.ts'
+
+/** Events are created in this time; then it runs on until all of it is settled. */
+const HOURS = 4
+
+interface Scenario {
+  readonly seed: number
+  readonly periodMs: number
+  readonly lookBackMs: number
+  readonly sweepPeriodMs: number
+  readonly faults: readonly TapFault[]
+  /** Shares of the appends that fail before or after they are durable. */
+  readonly lostAppends: number
+  readonly unknownAppends: number
+  /** Minutes at which the process is killed and started again. */
+  readonly restarts: readonly number[]
+  /** How wrong the local clock is. */
+  readonly skewMs: number
+  readonly latencyMs: number
+}
+
+const minutes = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max }).map((value) => value * MINUTE)
+
+/** A fault that begins and ends while events are created. */
+const fault: fc.Arbitrary<TapFault> = fc
+  .record({ begin: minutes(0, 180), length: minutes(1, 60), probability: fc.constantFrom(0.3, 0.8, 1) })
+  .chain(({ begin, length, probability }) => {
+    const scope = { from: START + begin, until: START + begin + length, probability }
+    return fc.constantFrom<TapFault>(
+      { kind: 'status', status: 503, body: 'Service Unavailable', ...scope },
+      { kind: 'status', status: 429, retryAfter: 120, ...scope },
+      { kind: 'status', status: 429, ...scope },
+      { kind: 'status', status: 401, ...scope },
+      { kind: 'status', status: 400, body: 'Bad Request', ...scope },
+      { kind: 'html', ...scope },
+      { kind: 'empty', ...scope },
+      { kind: 'missing-array', ...scope },
+      { kind: 'array', text: '{"a":1}', ...scope },
+      { kind: 'trailing', text: '[]', ...scope },
+      { kind: 'too-many', maxEvents: 8, ...scope },
+      { kind: 'query-end', lagMs: 90 * SECOND, ...scope },
+      { kind: 'headers', headers: { age: '600' }, ...scope },
+      { kind: 'truncate', afterBytes: 0.6, framing: 'length', ...scope },
+      { kind: 'truncate', afterBytes: 0.7, framing: 'ended', ...scope },
+      { kind: 'reset', afterBytes: 0.5, ...scope },
+      { kind: 'stall', afterBytes: null, ...scope },
+      { kind: 'stall', afterBytes: 0.4, ...scope },
+      { kind: 'drip', bytes: 2_000, everyMs: 20 * SECOND, ...scope },
+    )
+  })
+
+const scenario: fc.Arbitrary<Scenario> = fc.record({
+  seed: fc.integer({ min: 1, max: 1_000_000 }),
+  periodMs: fc.constantFrom(MINUTE, 5 * MINUTE, 10 * MINUTE),
+  lookBackMs: fc.constantFrom(0, 10 * MINUTE, 45 * MINUTE, 59 * MINUTE),
+  sweepPeriodMs: fc.constantFrom(0, 15 * MINUTE, 30 * MINUTE),
+  faults: fc.array(fault, { maxLength: 3 }),
+  lostAppends: fc.constantFrom(0, 0.05, 0.2),
+  unknownAppends: fc.constantFrom(0, 0.05, 0.2),
+  restarts: fc.array(fc.integer({ min: 1, max: 230 }), { maxLength: 3 }),
+  skewMs: fc.constantFrom(0, -4 * MINUTE, 3 * MINUTE, 40 * MINUTE, -3 * HOUR),
+  latencyMs: fc.constantFrom(0, 400, 5_000),
+})
+
+interface Expected {
+  readonly text: string
+  readonly copies: number
+  /** The look-back covers all of them. */
+  readonly isCovered: boolean
+}
+
+/** Late, flapping, byte-identical events, some of them exactly on the ends of minutes; some too late for the look-back. */
+function addEvents(simulation: TapSimulation, { seed, lookBackMs }: Scenario): Expected[] {
+  const random = new Random(seed, 'schedule')
+  const between = (low: number, high: number): number => low + Math.floor(random.next() * (high - low + 1))
+  return Array.from({ length: 150 }, (_, index) => {
+    const createdAt = START + (random.chance(0.2) ? between(0, HOURS * 60) * MINUTE : between(0, HOURS * HOUR))
+    const isCovered = !random.chance(0.05)
+    const copies = random.chance(0.15) ? between(2, 4) : 1
+    const content = {
+      GUID: `event ${index}`,
+      threatsInfoMap: [{ threatID: 'a', classification: 'phish' }, { threatID: 'b', classification: 'malware' }],
+    }
+    for (let copy = 0; copy < copies; copy += 1) {
+      const visibleAt = createdAt + (isCovered ? between(0, lookBackMs) : lookBackMs + between(0, HOUR))
+      const hiddenFrom = between(visibleAt, Math.max(visibleAt, createdAt + lookBackMs))
+      const hidden = isCovered && random.chance(0.2) ? [[hiddenFrom, between(hiddenFrom, Math.max(hiddenFrom, createdAt + lookBackMs))] as const] : []
+      simulation.model.events.add({ service: 'messagesBlocked', createdAt, visibleAt, hidden, content })
+    }
+    return { text: `event ${index}`, copies, isCovered }
+  })
+}
+
+/** How often each event came in, whatever the order of what is inside it. */
+function arrivals(simulation: TapSimulation): Map<string, number> {
+  const times = new Map<string, number>()
+  for (const [text, count] of simulation.buffer.events) {
+    const name = /"GUID":"([^"]*)"/.exec(text)?.[1] ?? text
+    times.set(name, (times.get(name) ?? 0) + count)
+  }
+  return times
+}
+
+async function run(simulation: TapSimulation, plan: Scenario, untilMinute: number): Promise<void> {
+  const random = new Random(plan.seed, 'appends')
+  simulation.clock.skewWall(plan.skewMs)
+  for (const entry of plan.faults) simulation.model.faults.set(entry)
+  simulation.buffer.fate = () => {
+    const draw = random.next()
+    if (simulation.clock.trueTime() > START + HOURS * HOUR) return 'well'
+    return draw < plan.lostAppends ? 'fails' : draw < plan.lostAppends + plan.unknownAppends ? 'fails but is durable' : 'well'
+  }
+  await simulation.start()
+  let minute = 0
+  for (const restart of [...plan.restarts].sort((a, b) => a - b)) {
+    await simulation.clock.advance((restart - minute) * MINUTE)
+    minute = restart
+    await simulation.stop()
+    await simulation.start()
+  }
+  await simulation.clock.advance((untilMinute - minute) * MINUTE)
+  await simulation.stop()
+}
+
+function newSimulation(plan: Scenario): TapSimulation {
+  const { periodMs: requestPeriodMs, lookBackMs, sweepPeriodMs, seed, latencyMs } = plan
+  const services = [serviceConfig('messagesBlocked', { requestPeriodMs, lookBackMs, sweepPeriodMs })]
+  return new TapSimulation([inputConfig({ services })], { model: { seed }, latencyMs })
+}
+
+function check(simulation: TapSimulation, expected: readonly Expected[]): void {
+  const came = arrivals(simulation)
+  const wrong = expected.filter(({ text, copies, isCovered }) => {
+    const times = came.get(text) ?? 0
+    return isCovered ? times !== copies : times > copies
+  })
+  expect(wrong.map(({ text, copies }) => `${text}: ${came.get(text) ?? 0} of ${copies}`)).toEqual([])
+  expect(came.size).toBeLessThanOrEqual(expected.length)
+}
+
+describe('a simulation of hours', () => {
+  it('brings every event that shows within the look-back into the buffer exactly once', async () => {
+    await fc.assert(
+      fc.asyncProperty(scenario, async (plan) => {
+        const simulation = newSimulation(plan)
+        const expected = addEvents(simulation, plan)
+        await run(simulation, plan, HOURS * 60 + 6 * 60)
+        check(simulation, expected)
+        expect(simulation.buffer.gaps).toEqual([])
+        expect(simulation.model.log.mostInADay('siem')).toBeLessThanOrEqual(1_800)
+        expect(simulation.model.log.entries.length).toBeLessThanOrEqual(simulation.buffer.requestsCounted())
+      }),
+      { seed: 20261124, numRuns: 40, endOnFailure: false },
+    )
+  }, 120_000)
+})
