@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Batch } from '../../src/pipeline/event.ts'
 import type { Sink } from '../../src/pipeline/sink.ts'
@@ -11,8 +12,11 @@ export interface DestinationFault {
   readonly name: string
   begin(): void | Promise<void>
   heal(): void | Promise<void>
-  /** True: a shipment hangs in it for long (until some time-out of its own). The suite then also aborts and closes in the middle of it. */
-  readonly holds: boolean
+  /**
+   * What a shipment does in it. `fails`: within a moment. `hangs`: until some time-out of its own. `waits`: for as long as it lasts, and is
+   * then delivered. In the latter two the suite also aborts and closes in the middle of it.
+   */
+  readonly effect: 'fails' | 'hangs' | 'waits'
 }
 
 /** A destination for one test, and the sink that writes to it. It knows no vendor: a sink of your own can be tested with it too. */
@@ -30,7 +34,7 @@ export interface SinkHarness {
 }
 
 /** Sends the batches as one shipment, in the way of the pipeline. */
-export async function shipAll(sink: Sink, batches: readonly Batch[], signal: AbortSignal = new AbortController().signal): Promise<void> {
+export async function shipAll(sink: Sink, batches: Iterable<Batch>, signal: AbortSignal = new AbortController().signal): Promise<void> {
   const source = Readable.from(batches, { highWaterMark: 1 })
   const delivery = sink.ship({ signal, reject: () => undefined })
   if (typeof delivery === 'function') await pipeline(source, delivery, { signal })
@@ -97,9 +101,16 @@ export function sinkContract(name: string, makeHarness: () => Promise<SinkHarnes
         await sink.check(new AbortController().signal)
         await fault.begin()
         const { ids, batches } = batchesOf('a', 300)
-        await expect(shipAll(sink, batches)).rejects.toThrow()
-        await fault.heal()
-        await shipAllUntilDelivered(sink, batches)
+        const shipment = shipAll(sink, batches)
+        if (fault.effect === 'waits') {
+          expect(await Promise.race([shipment.then(() => 'delivered'), sleep(100, 'waiting')])).toBe('waiting')
+          await fault.heal()
+          await shipment
+        } else {
+          await expect(shipment).rejects.toThrow()
+          await fault.heal()
+          await shipAllUntilDelivered(sink, batches)
+        }
         expect(new Set(receivedIds())).toEqual(new Set(ids))
       })
 
@@ -109,8 +120,10 @@ export function sinkContract(name: string, makeHarness: () => Promise<SinkHarnes
         for (let round = 0; round < 3; round++) {
           const { ids, batches } = batchesOf(`r${round}`, 60)
           if (round === 1) await fault.begin()
-          await shipAll(sink, batches).then(() => confirmed.push(...ids), () => undefined)
+          const shipment = shipAll(sink, batches).then(() => confirmed.push(...ids), () => undefined)
+          if (round !== 1 || fault.effect !== 'waits') await shipment
           if (round === 1) await fault.heal()
+          await shipment
         }
         const kept = new Set(receivedIds())
         expect(confirmed.filter((id) => !kept.has(id))).toEqual([])
@@ -127,27 +140,32 @@ export function sinkContract(name: string, makeHarness: () => Promise<SinkHarnes
     })
 
     test('a shipment aborted in the middle fails promptly, and leaves nothing', async () => {
-      const fault = harness.faults.find((one) => one.holds)
+      const fault = harness.faults.find((one) => one.effect !== 'fails')
       await sink.check(new AbortController().signal)
       await fault?.begin()
       const abort = new AbortController()
       const reason = new Error('given up')
-      const shipment = shipAll(sink, endlessBatches(() => abort.abort(reason)), abort.signal)
-      await expect(within(2_000, shipment)).rejects.toThrow(/given up|abort/i)
+      const { batches, begun } = endlessBatches()
+      const shipment = expect(within(2_000, shipAll(sink, batches, abort.signal))).rejects.toThrow(/given up|abort/i)
+      await begun
+      await firstData()
+      abort.abort(reason)
+      await shipment
       await eventually(ownSockets, (open) => open <= socketsBefore)
       await fault?.heal()
       await nothingOpen()
     })
 
     test('close during a shipment fails it and leaves nothing open', async () => {
-      const fault = harness.faults.find((one) => one.holds)
+      const fault = harness.faults.find((one) => one.effect !== 'fails')
       await sink.check(new AbortController().signal)
       await fault?.begin()
-      const begun = Promise.withResolvers<null>()
-      const shipment = shipAll(sink, endlessBatches(() => begun.resolve(null)))
-      const closed = begun.promise.then(async () => sink.close())
-      await expect(within(2_000, shipment)).rejects.toThrow()
-      await within(2_000, closed)
+      const { batches, begun } = endlessBatches()
+      const shipment = expect(within(2_000, shipAll(sink, batches))).rejects.toThrow()
+      await begun
+      await firstData()
+      await within(2_000, sink.close())
+      await shipment
       expect(ownSockets()).toBeLessThanOrEqual(socketsBefore)
       await fault?.heal()
       await nothingOpen()
@@ -178,6 +196,11 @@ export function sinkContract(name: string, makeHarness: () => Promise<SinkHarnes
       return (resources().TCPSocketWrap ?? 0) - (harness.openConnections?.() ?? 0)
     }
 
+    /** The destination has got something, where the harness can tell. */
+    async function firstData(): Promise<void> {
+      if (harness.connectionsWithData !== undefined) await eventually(() => harness.connectionsWithData?.() ?? 0, (count) => count > 0)
+    }
+
     async function nothingOpen(): Promise<void> {
       if (harness.openConnections !== undefined) await eventually(() => harness.openConnections?.() ?? 0, (open) => open === 0)
     }
@@ -196,20 +219,17 @@ async function shipAllUntilDelivered(sink: Sink, batches: readonly Batch[]): Pro
   }
 }
 
-/** Far more batches than any buffer on the way takes; `begun` is called when the third is asked for. */
-function endlessBatches(begun: () => void): Batch[] {
+/** Far more batches than any buffer on the way takes; `begun` resolves when the second is asked for. */
+function endlessBatches(): { readonly batches: Iterable<Batch>; readonly begun: Promise<unknown> } {
   const { batches } = batchesOf('endless', 20_000, 100, 2_000)
-  const third = batches[2]
-  if (third === undefined) throw new Error('too few batches')
-  let asked = false
-  Object.defineProperty(batches, 2, {
-    get: () => {
-      if (!asked) setImmediate(begun)
-      asked = true
-      return third
-    },
-  })
-  return batches
+  const begun = Promise.withResolvers<null>()
+  function* asked(): Generator<Batch> {
+    for (const [index, batch] of batches.entries()) {
+      if (index === 1) begun.resolve(null)
+      yield batch
+    }
+  }
+  return { batches: asked(), begun: begun.promise }
 }
 
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {

@@ -4,9 +4,9 @@ import type { DevoConfig } from '../../../src/sinks/devo/config.ts'
 import { sinkContract, type DestinationFault, type SinkHarness } from '../../contract/sink-suite.ts'
 import { jsonOf, makeWorld, type World } from './world.ts'
 
-function fault({ receiver }: World, name: string, behaviour: DevoBehaviour, holds = false): DestinationFault {
+function fault({ receiver }: World, name: string, behaviour: DevoBehaviour, effect: DestinationFault['effect'] = 'fails'): DestinationFault {
   return {
-    name, holds,
+    name, effect,
     begin: () => void (receiver.behaviour = behaviour),
     heal: () => {
       receiver.behaviour = behaviours.healthy()
@@ -28,12 +28,12 @@ function harnessOf(maxVersion: 'TLSv1.2' | 'TLSv1.3', confirm: DevoConfig['confi
       faults: [
         fault(world, 'resets', behaviours.reset({ lines: 5 })),
         ...(confirm === 'drain' ? [
-          fault(world, 'stalls', behaviours.stall(5), true),
+          fault(world, 'stalls', behaviours.stall(5), 'hangs'),
           fault(world, 'dies between reading and acknowledging', behaviours.killed()),
         ] : []),
         fault(world, 'refuses', behaviours.refuseClient()),
         {
-          name: 'is away', holds: false,
+          name: 'is away', effect: 'fails',
           begin: () => receiver.refuseConnections(),
           heal: async () => receiver.acceptConnections(),
         },
