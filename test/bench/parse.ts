@@ -127,6 +127,8 @@ async function readAll(body: Readable, seen: FingerprintTable): Promise<number> 
   for (;;) {
     const step = await parts.next()
     if (step.done === true) return step.value.received
+    // A buffer takes the bytes away.
+    for (const { lines } of step.value.chunks) if (lines.buffer instanceof ArrayBuffer) lines.buffer.transfer(0)
   }
 }
 
