@@ -119,9 +119,12 @@ export class ServiceReader {
         yield this.#giveUp(step, 'the API answers for 7 days back, and this is older')
       } else {
         const result = yield* this.#read(step)
-        if ('error' in result) yield* this.#afterFailure(result)
-        else yield this.#finish(result)
-        this.#progressAt = this.#deps.clock.monotonic()
+        if ('error' in result) {
+          yield* this.#afterFailure(result)
+        } else {
+          yield this.#finish(result)
+          this.#progressAt = this.#deps.clock.monotonic()
+        }
       }
     }
   }
