@@ -33,6 +33,7 @@ export class DevoConnection {
   #state: 'reading' | 'stopped' | 'ended' = 'reading'
   #began = false
   #clientEnded = false
+  #finSent = false
   #lines = 0
   /** The start of a line whose end has not come yet. */
   #pieces: Buffer[] = []
@@ -69,16 +70,19 @@ export class DevoConnection {
       return
     }
     if (how === 'close_notify') {
-      // Node loses the close_notify where a write is still under way (TLSWrap: for one turn of the loop after any, session tickets among them).
+      // Node loses it where a write is still under way: for one turn of the loop after any, that of the session tickets too.
       setImmediate(() => this.#tls.end())
     } else {
-      // Under a TCP end of our own Node closes nothing by itself.
-      this.#tcp.end(() => {
-        if (this.#clientEnded) this.#tcp.destroy()
-      })
+      this.#finSent = true
+      this.#tcp.end(() => this.#closeAfterFin())
     }
     // Read on, so that the client's end is seen; nobody receives what comes.
     this.#tls.resume()
+  }
+
+  /** Under a TCP end of our own Node closes nothing by itself. */
+  #closeAfterFin(): void {
+    if (this.#finSent && this.#clientEnded) this.#tcp.destroySoon()
   }
 
   #obey(): void {
@@ -144,7 +148,7 @@ export class DevoConnection {
     this.#clientEnded = true
     this.#events.changed()
     const { stopsAt, reads, ends } = this.#behaviour
-    if (this.#state === 'ended') this.#tcp.destroySoon()
+    if (this.#state === 'ended') this.#closeAfterFin()
     else if (stopsAt === 'half-close') this.#stop()
     else if (stopsAt === 'first byte') this.end('close_notify')
     else if (typeof stopsAt === 'object') this.end(reads === 'count' ? 'close_notify' : ends)

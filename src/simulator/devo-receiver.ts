@@ -134,12 +134,13 @@ export class DevoReceiver {
 
   /** Destroys everything. Safe at any time, also twice. */
   async stop(): Promise<void> {
-    const closed = this.#server.listening || this.#sockets.size > 0 ? once(this.#server, 'close') : null
+    const closed = [...this.#sockets.values()].map(async (socket) => new Promise((resolve) => socket.once('close', resolve)))
+    if (this.#server.listening) closed.push(new Promise((resolve) => this.#server.once('close', resolve)))
     this.refuseConnections()
     for (const socket of this.#sockets.values()) socket.destroy()
     for (const { reject } of this.#waiting) reject(new Error('the receiver was stopped'))
     this.#waiting.clear()
-    await closed
+    await Promise.all(closed)
   }
 
   async #listen(port: number): Promise<void> {

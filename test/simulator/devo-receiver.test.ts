@@ -198,7 +198,7 @@ describe('open failures', () => {
 
   it('never ends its side', async () => {
     const endless = await receiver({ behaviour: behaviours.neverEnd() })
-    expect(await send(endless, { lines: lines(10), giveUpMs: 300 })).toEqual(['secureConnect', 'finish', 'timeout', 'close false'])
+    expect(await send(endless, { lines: lines(10), giveUp: endless.until(() => endless.events === 10) })).toEqual(['secureConnect', 'finish', 'timeout', 'close false'])
     expect(endless.events).toBe(10)
   })
 
@@ -206,7 +206,7 @@ describe('open failures', () => {
     const stalling = await receiver({ behaviour: behaviours.stall(read) })
     // More than the kernel's buffers hold, so that our writes back up.
     const big = Array.from({ length: 100 }, (_, n) => line(n).replace('{', `{"x":"${'y'.repeat(200_000)}",`))
-    expect(await send(stalling, { lines: big, giveUpMs: 500 })).toEqual(['secureConnect', 'timeout', 'close false'])
+    expect(await send(stalling, { lines: big, giveUp: stalling.until(() => stalling.openConnections === 1 && stalling.events === read) })).toEqual(['secureConnect', 'timeout', 'close false'])
     expect(stalling.events).toBe(read)
   })
 

@@ -14,12 +14,12 @@ export interface Talk extends tls.ConnectionOptions {
   readonly unfinished?: string
   /** From the last write to the end of our side; null: never end it. Default 0. */
   readonly quietMs?: number | null
-  /** Gives up then, with `timeout` as the last event. */
-  readonly giveUpMs?: number
+  /** Gives up 300 ms after this has resolved, or in any case after 10 s, with `timeout` among the events. */
+  readonly giveUp?: Promise<void>
 }
 
 /** What Node shows of a whole connection, in order: `secureConnect`, `finish`, `end`, `error CODE`, `close hadError`. */
-export async function talk({ port, authority, client, lines = [], unfinished = '', quietMs = 0, giveUpMs = 10_000, ...options }: Talk): Promise<string[]> {
+export async function talk({ port, authority, client, lines = [], unfinished = '', quietMs = 0, giveUp, ...options }: Talk): Promise<string[]> {
   const seen: string[] = []
   const socket = tls.connect({ host: '127.0.0.1', port, ca: authority.certPem, key: client.keyPem, cert: client.chainPem, ...options })
   socket.on('secureConnect', () => {
@@ -33,10 +33,12 @@ export async function talk({ port, authority, client, lines = [], unfinished = '
   socket.on('end', () => seen.push('end'))
   socket.on('error', (error: Error & { code?: string }) => seen.push(`error ${error.code ?? error.message}`))
   socket.resume()
-  const timers = [setTimeout(() => {
+  const timeOut = () => {
     seen.push('timeout')
     socket.destroy()
-  }, giveUpMs)]
+  }
+  const timers = [setTimeout(timeOut, 10_000)]
+  giveUp?.then(() => timers.push(setTimeout(timeOut, 300)), () => undefined)
   const [hadError] = (await new Promise<[boolean]>((resolve) => socket.once('close', (error) => resolve([error]))))
   seen.push(`close ${String(hadError)}`)
   timers.forEach(clearTimeout)
