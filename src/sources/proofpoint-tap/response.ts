@@ -141,6 +141,7 @@ class Reading {
   end(): void {
     if (this.#head.length === 0) throw new MalformedResponseError('the body is empty')
     this.#explain(() => this.#envelope.end())
+    // Cannot be, as long as carver and parser read the envelope alike; if they ever do not, the response is not to be trusted.
     if (this.#envelope.elements !== this.#carver.elements) {
       throw new MalformedResponseError(`the response has ${this.#envelope.elements} elements, but ${this.#carver.elements} were cut out of it`)
     }

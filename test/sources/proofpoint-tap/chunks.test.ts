@@ -58,6 +58,13 @@ describe('PartBuilder', () => {
     expect(chunks.flatMap((chunk) => [...eventsOf(chunk)].map((event) => Buffer.from(event).toString()))).toEqual(events)
   })
 
+  it('does not let a chunk be larger by a single byte', () => {
+    const { builder } = begin()
+    add(builder, eventOf(0, 100_000))
+    add(builder, eventOf(1, CHUNK_MAX_BYTES - 100_001))
+    expect(taken(builder).chunks.map(({ lines }) => lines.length)).toEqual([100_001, CHUNK_MAX_BYTES - 100_000])
+  })
+
   it('is full at the events of a unit', () => {
     const { builder } = begin()
     for (let n = 0; n < UNIT_MAX_EVENTS; n += 1) {

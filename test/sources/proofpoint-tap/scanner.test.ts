@@ -203,6 +203,14 @@ describe('canonical bytes', () => {
     }
   })
 
+  it.each([2, 16, 17, 500])('sort %i elements of an unordered array', (count) => {
+    const elements = Array.from({ length: count }, (_, n): Written => ({ members: [['sha256', `"${(n * 7919) % (count - 1)}"`], ['md5', 'null']] }))
+    for (const order of [elements, [...elements].reverse()]) {
+      const event = { members: [['messageParts', { elements: order }] as const, ['id', '1'] as const] }
+      expect(canonical(writeJson(event))).toBe(writeJson(sorted(event)))
+    }
+  })
+
   it('sort an event of megabytes with many members, and small ones after it', () => {
     const members = Array.from({ length: 100_000 }, (_, n): [string, Written] => [`k${(n * 48271) % 100_000}`, '0'])
     expect(canonical(writeJson({ members }))).toBe(writeJson(sorted({ members })))
