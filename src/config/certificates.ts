@@ -23,9 +23,18 @@ export function checkClientCertificate({ chain, cert, key }: ClientFiles, { repo
   const privateKey = key === null ? null : readPrivateKey(key, report)
   if (certificates === null || privateKey === null || cert === null || key === null) return
   const own = certificates.findIndex((certificate) => certificate.checkPrivateKey(privateKey))
-  if (own > 0) report.problem(cert.path, `${cert.label} does not begin with the certificate of the key; put your own certificate first and those of authorities behind it`)
+  if (own > 0)
+    report.problem(
+      cert.path,
+      `${cert.label} does not begin with the certificate of the key; ` +
+        'put your own certificate first and those of authorities behind it',
+    )
   if (own !== -1) return
-  report.problem(key.path, `${key.label} does not match the certificate ${cert.label === cert.file ? cert.file : 'of this output'}; both must come from the same download`)
+  report.problem(
+    key.path,
+    `${key.label} does not match the certificate ${cert.label === cert.file ? cert.file : 'of this output'}; ` +
+      'both must come from the same download',
+  )
 }
 
 /** A file with the authorities that are trusted: at least one certificate in it must be an authority and valid now. */
@@ -35,7 +44,10 @@ export function checkAuthorities(named: NamedFile, report: Report, now: number):
   const { path, label } = named
   const authorities = certificates.filter(({ ca, issuer, subject }) => ca || issuer === subject)
   if (authorities.length === 0) {
-    report.problem(path, `${label} holds no certificate of an authority (CA) but one of ${subjectOf(certificates[0])}; it must be the chain`)
+    report.problem(
+      path,
+      `${label} holds no certificate of an authority (CA) but one of ${subjectOf(certificates[0])}; it must be the chain`,
+    )
     return
   }
   const wrong = authorities.map((certificate) => ({ certificate, time: outOfTime(certificate, now) })).filter(({ time }) => time !== null)
@@ -57,7 +69,8 @@ function readClientCertificates(named: NamedFile, report: Report, now: number): 
   const left = certificate.validToDate.getTime() - now
   if (time === null && left < EXPIRES_SOON_MS) {
     const days = Math.floor(left / DAY_MS)
-    report.warning(path, `${label}: the certificate expires in ${days === 1 ? '1 day' : `${days} days`} (${day(certificate.validToDate)}); replace the files before then`)
+    const when = `${days === 1 ? '1 day' : `${days} days`} (${day(certificate.validToDate)})`
+    report.warning(path, `${label}: the certificate expires in ${when}; replace the files before then`)
   }
   return certificates
 }
@@ -68,7 +81,9 @@ function readCertificates(named: NamedFile, report: Report): readonly X509Certif
   const { path, label } = named
   const blocks = text.match(CERTIFICATE) ?? []
   if (blocks.length === 0) {
-    const swapped = ANY_KEY.test(text) ? 'holds a private key and no certificate; are cert and key swapped?' : `is no certificate in PEM format (a text that begins with -----BEGIN CERTIFICATE-----)`
+    const swapped = ANY_KEY.test(text)
+      ? 'holds a private key and no certificate; are cert and key swapped?'
+      : `is no certificate in PEM format (a text that begins with -----BEGIN CERTIFICATE-----)`
     report.problem(path, `${label} ${swapped}`)
     return null
   }
@@ -89,7 +104,10 @@ function readPrivateKey(named: NamedFile, report: Report): KeyObject | null {
     return null
   }
   if (!ANY_KEY.test(text)) {
-    const swapped = text.match(CERTIFICATE) === null ? 'is no private key in PEM format (a text that begins with -----BEGIN PRIVATE KEY-----)' : 'holds a certificate and no private key; are cert and key swapped?'
+    const swapped =
+      text.match(CERTIFICATE) === null
+        ? 'is no private key in PEM format (a text that begins with -----BEGIN PRIVATE KEY-----)'
+        : 'holds a certificate and no private key; are cert and key swapped?'
     report.problem(path, `${label} ${swapped}`)
     return null
   }
@@ -109,7 +127,12 @@ function outOfTime({ validFromDate, validToDate }: X509Certificate, now: number)
 }
 
 function subjectOf(certificate: X509Certificate | undefined): string {
-  return certificate?.subject.split('\n').find((line) => line.startsWith('CN='))?.slice(3) ?? 'somebody else'
+  return (
+    certificate?.subject
+      .split('\n')
+      .find((line) => line.startsWith('CN='))
+      ?.slice(3) ?? 'somebody else'
+  )
 }
 
 function day(date: Date): string {

@@ -98,7 +98,12 @@ export function readScalar(node: ScalarNode, path: string, { report, ...surround
     return null
   }
   if (result.foreign || secret) report.hide(result.text)
-  return { value: result.text, text: result.text, shown: result.foreign || secret ? undefined : showText(result.text), foreign: result.foreign }
+  return {
+    value: result.text,
+    text: result.text,
+    shown: result.foreign || secret ? undefined : showText(result.text),
+    foreign: result.foreign,
+  }
 }
 
 /** The entries of a mapping whose keys are names of the user's own. */
@@ -109,7 +114,8 @@ export function namedEntries(node: Node | undefined, path: string, { report }: C
     return []
   }
   for (const name of node.entries.keys()) {
-    if (PLACEHOLDER.test(name)) report.problem(join(path, name), 'its name is still a placeholder of the example; put your own name in its place')
+    if (PLACEHOLDER.test(name))
+      report.problem(join(path, name), 'its name is still a placeholder of the example; put your own name in its place')
   }
   // A name with nothing behind it is an entry all the same, and lacks what every entry needs.
   return [...node.entries].map(([name, entry]) => [name, isLeftOut(entry) ? { kind: 'map', entries: new Map(), secret: false } : entry])
@@ -146,7 +152,10 @@ function knownEntries<T extends object>(component: Component<T>, map: MapNode, p
     }
   }
   for (const [key, [alias, node]] of aliased) {
-    report.warning(join(path, alias), `is the old name of ${key}${entries.has(key) ? `, which is given too; ${key} counts` : '; it is taken as such'}`)
+    report.warning(
+      join(path, alias),
+      `is the old name of ${key}${entries.has(key) ? `, which is given too; ${key} counts` : '; it is taken as such'}`,
+    )
     if (!entries.has(key)) entries.set(key, node)
   }
   return entries
@@ -157,7 +166,12 @@ function reportUnknown(key: string, known: readonly string[], secret: boolean, p
   const choice = near !== null ? `did you mean ${near}?` : known.length > 0 ? `known here: ${known.join(', ')}` : 'no key is known here'
   // Below a secret a key may be a piece of a password that was not quoted; only what nearly is a known key is certainly none.
   if (!secret || isSlip(key, known)) report.problem(join(path, key), `is not a known key; ${choice}`)
-  else report.problem(path, `has a key that is not known (${choice}); a value with a comma, a colon or a # must be quoted, and a space belongs behind the colon of a key`)
+  else
+    report.problem(
+      path,
+      `has a key that is not known (${choice}); ` +
+        'a value with a comma, a colon or a # must be quoted, and a space belongs behind the colon of a key',
+    )
   if (near !== null) report.excuse(join(path, near))
 }
 
@@ -193,7 +207,8 @@ function readValue(node: Node, property: Property<unknown>, path: string, contex
 /** Text of the environment becomes a number or a boolean where one is expected; numbers become the text that they were written as. */
 function asFormat(scalar: ReadScalar, { format }: Property<unknown>): unknown {
   if (format === 'tap_text' || format === 'tap_choice') return scalar.text
-  if (format === 'tap_whole_number') return typeof scalar.value === 'string' && /^[-+]?\d{1,15}$/.test(scalar.text) ? Number(scalar.text) : scalar.value
+  if (format === 'tap_whole_number')
+    return typeof scalar.value === 'string' && /^[-+]?\d{1,15}$/.test(scalar.text) ? Number(scalar.text) : scalar.value
   if (format === 'tap_yes_or_no') return asBoolean(scalar) ?? scalar.value
   return scalar.value
 }
@@ -205,7 +220,11 @@ function asBoolean({ value, text }: ReadScalar): boolean | null {
 }
 
 /** One convict instance: it puts the defaults in and runs every format. */
-function settle<T extends object>(component: Component<T>, given: ReadonlyMap<string, ReadValue>, reject: (key: string, wrong: string) => void): unknown {
+function settle<T extends object>(
+  component: Component<T>,
+  given: ReadonlyMap<string, ReadValue>,
+  reject: (key: string, wrong: string) => void,
+): unknown {
   const wrong = new Set<string>()
   const schema = Object.fromEntries(
     Object.entries<Property<unknown>>(component.schema).map(([key, property]): [string, LiveProperty] => [

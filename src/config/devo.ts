@@ -32,8 +32,20 @@ const DEVO: Component<DevoValues> = {
     cert: { doc: 'the file with your certificate, in the folder certs', format: 'tap_text', default: null },
     key: { doc: 'the file with the private key of your certificate, in the folder certs', format: 'tap_text', default: null },
     confirm: { doc: 'what proves a delivery', format: 'tap_choice', options: ['drain', 'settle'], default: 'drain' },
-    quiet_in_milliseconds: { doc: 'how long a connection must stay silent', format: 'tap_whole_number', min: 0, max: 600_000, default: 1000 },
-    drain_timeout_in_seconds: { doc: 'how long the endpoint may take to end its side', format: 'tap_whole_number', min: 1, max: 3600, default: 30 },
+    quiet_in_milliseconds: {
+      doc: 'how long a connection must stay silent',
+      format: 'tap_whole_number',
+      min: 0,
+      max: 600_000,
+      default: 1000,
+    },
+    drain_timeout_in_seconds: {
+      doc: 'how long the endpoint may take to end its side',
+      format: 'tap_whole_number',
+      min: 1,
+      max: 3600,
+      default: 30,
+    },
     probe_in_milliseconds: { doc: 'how long a probe stays silent', format: 'tap_whole_number', min: 0, max: 600_000, default: 5000 },
     settle_in_seconds: { doc: 'how long no error may come', format: 'tap_whole_number', min: 1, max: 3600, default: 10 },
     verify_hostname: { doc: 'whether the name in the certificate of Devo is checked', format: 'tap_yes_or_no', default: true },
@@ -47,7 +59,11 @@ const DEVO: Component<DevoValues> = {
 export function readDevo(node: Node | undefined, path: string, context: Context): DevoConfig {
   const section = read(DEVO, node, path, context)
   const { values } = section
-  const files = { chain: file('chain', section, path, context), cert: file('cert', section, path, context), key: file('key', section, path, context) }
+  const files = {
+    chain: file('chain', section, path, context),
+    cert: file('cert', section, path, context),
+    key: file('key', section, path, context),
+  }
   if (context.checkCertificates) checkClientCertificate(files, context)
   return {
     address: values.address,

@@ -1,4 +1,15 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, Scalar, type Document, type Node as YamlNode, type Pair } from 'yaml'
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseAllDocuments,
+  Scalar,
+  type Document,
+  type Node as YamlNode,
+  type Pair,
+} from 'yaml'
 import { ConfigurationError } from '../pipeline/errors.ts'
 import type { MapNode, Node, ScalarNode } from './node.ts'
 import type { Report } from './report.ts'
@@ -30,7 +41,8 @@ export function parseDocument(text: string, file: string, report: Report): MapNo
     return `${file}:${line}:${col}`
   }
   const [document, second] = documents
-  if (!Array.isArray(documents) || document === undefined) throw new ConfigurationError([{ path: file, message: 'is empty; config.example.yaml shows what belongs there' }])
+  if (!Array.isArray(documents) || document === undefined)
+    throw new ConfigurationError([{ path: file, message: 'is empty; config.example.yaml shows what belongs there' }])
   const syntax = documents.flatMap(({ errors, warnings }) => [...errors, ...warnings])
   if (syntax.length > 0) {
     const problems = syntax.map(({ code, pos }) => ({ path: at(pos[0]), message: explainSyntax(code) }))
@@ -38,7 +50,9 @@ export function parseDocument(text: string, file: string, report: Report): MapNo
     throw new ConfigurationError(distinct.slice(0, MOST_SYNTAX_PROBLEMS))
   }
   if (second !== undefined) {
-    throw new ConfigurationError([{ path: at(second.range[0]), message: 'a second document begins here (a line of three dashes); the configuration is one document' }])
+    throw new ConfigurationError([
+      { path: at(second.range[0]), message: 'a second document begins here (a line of three dashes); the configuration is one document' },
+    ])
   }
   const { contents } = document
   if (contents === null || (isScalar(contents) && contents.value === null)) {
@@ -67,13 +81,18 @@ class Walk {
     this.#nodes += 1
     if (depth > DEEPEST || this.#nodes > MOST_NODES) {
       // Anchors that hold themselves, or that double at every level, end here and nowhere else.
-      throw new ConfigurationError([{ path: path.slice(0, 200), message: `is nested deeper than ${DEEPEST} levels or repeats itself through anchors without end` }])
+      throw new ConfigurationError([
+        { path: path.slice(0, 200), message: `is nested deeper than ${DEEPEST} levels or repeats itself through anchors without end` },
+      ])
     }
     if (node === null) return nothing(secret)
     if (isAlias(node)) {
       const target: unknown = node.resolve(this.#document)
       if (target !== undefined) return this.node(target, path, secret, depth + 1)
-      this.#report.problem(path, 'begins with * and so refers to an anchor, and there is none of that name before it; put text that begins with * in quotes')
+      this.#report.problem(
+        path,
+        'begins with * and so refers to an anchor, and there is none of that name before it; put text that begins with * in quotes',
+      )
       return undefined
     }
     if (isMap(node)) return this.#map(node.items, path, secret, depth)
@@ -91,7 +110,8 @@ class Walk {
     if (value === null) return nothing(secret)
     if (secret) this.#report.hide(node.source ?? '')
     if (typeof value === 'string') return { kind: 'scalar', value, text: value, secret }
-    if (typeof value === 'number' || typeof value === 'boolean') return { kind: 'scalar', value, text: node.source ?? String(value), secret }
+    if (typeof value === 'number' || typeof value === 'boolean')
+      return { kind: 'scalar', value, text: node.source ?? String(value), secret }
     // `<<` as a value is text; anything else is binary data or another exotic of YAML 1.1.
     if (typeof value === 'symbol') return { kind: 'scalar', value: '<<', text: '<<', secret }
     this.#report.problem(path, 'must be text, a number, true or false')

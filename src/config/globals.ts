@@ -56,7 +56,10 @@ export function readGlobals(node: Node | undefined, context: Context): GlobalCon
   const section = read(GLOBALS, node, path, context)
   const { debug, id, internal_events: internalEvents } = section.values
   if (internalEvents) {
-    context.report.warning(join(path, 'internal_events'), 'is not available in this version; the log of the collector does not go to Devo yet')
+    context.report.warning(
+      join(path, 'internal_events'),
+      'is not available in this version; the log of the collector does not go to Devo yet',
+    )
   }
   return {
     debug,
@@ -92,7 +95,11 @@ function readStateDir(node: Node | undefined, path: string, context: Context): s
   }
   const stateDir = resolve(context.root, DIRECTORY.schema.directory_name.default ?? 'state')
   if (section.given('type')) {
-    context.report.warning(join(path, 'type'), `is not kept by this collector, which always keeps its state on disk so that a restart loses nothing; it uses ${stateDir}`, section.shown('type'))
+    context.report.warning(
+      join(path, 'type'),
+      `is not kept by this collector, which always keeps its state on disk so that a restart loses nothing; it uses ${stateDir}`,
+      section.shown('type'),
+    )
   }
   return stateDir
 }
@@ -102,7 +109,13 @@ function readHttp(node: Node | undefined, path: string, context: Context): HttpC
   const component: Component<HttpValues> = {
     schema: {
       enabled: { doc: 'whether there is a status page', format: 'tap_yes_or_no', default: true },
-      host: { doc: 'the address to listen on', format: 'tap_text', default: host === undefined || host === '' ? '127.0.0.1' : host, pattern: /^[^\s/]+$/, expected: 'a host name or an IP address' },
+      host: {
+        doc: 'the address to listen on',
+        format: 'tap_text',
+        default: host === undefined || host === '' ? '127.0.0.1' : host,
+        pattern: /^[^\s/]+$/,
+        expected: 'a host name or an IP address',
+      },
       port: { doc: 'the port to listen on', format: 'tap_whole_number', min: 0, max: 65535, default: 8080 },
       token: { doc: 'the token that a reader must show', format: 'tap_text', default: null, nullable: true, sensitive: true },
     },

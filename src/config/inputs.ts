@@ -25,7 +25,12 @@ interface InputValues {
 const INPUT: Component<InputValues> = {
   schema: {
     type: { doc: 'the kind of input', format: 'tap_text', default: null, nullable: true },
-    id: { doc: `a number or text of your own, at least ${SHORTEST_ID} characters, another one for each input`, format: 'tap_text', default: null, check: checkId },
+    id: {
+      doc: `a number or text of your own, at least ${SHORTEST_ID} characters, another one for each input`,
+      format: 'tap_text',
+      default: null,
+      check: checkId,
+    },
     enabled: { doc: 'whether the input runs', format: 'tap_yes_or_no', default: true },
     base_url: { doc: 'the address of the API', format: 'tap_text', default: 'https://tap-api-v2.proofpoint.com', check: checkUrl },
     environment: { doc: 'the value of @devo_environment', format: 'tap_text', default: null, nullable: true },
@@ -60,12 +65,16 @@ export function readInputs(node: Node | undefined, context: Context): readonly T
     .filter(([name, entry]) => !isSwitchedOff(INPUT, entry, join(path, name), context))
     .map(([name, entry]) => readInput(name, entry, join(path, name), context))
   if ((isLeftOut(node) && !report.isExplained(path)) || (node?.kind === 'map' && inputs.length === 0)) {
-    report.problem(path, entries.length === 0 ? 'is missing: at least one input is needed' : 'all inputs have enabled: false; at least one must be on')
+    report.problem(
+      path,
+      entries.length === 0 ? 'is missing: at least one input is needed' : 'all inputs have enabled: false; at least one must be on',
+    )
   }
   const owners = new Map<string, string>()
   for (const { id, name } of inputs) {
     const owner = owners.get(id)
-    if (owner !== undefined) report.problem(join(join(path, name), 'id'), `must differ from the id of inputs.${owner}, whose state it would share`, showText(id))
+    if (owner !== undefined)
+      report.problem(join(join(path, name), 'id'), `must differ from the id of inputs.${owner}, whose state it would share`, showText(id))
     else if (id !== '') owners.set(id, name)
   }
   return inputs
@@ -77,7 +86,11 @@ function readInput(name: string, node: Node, path: string, context: Context): Ta
   const { values } = section
   if (node.kind === 'map') checkType(section, name, path, context)
   if (values.endpoint_mode !== 'separate') {
-    report.warning(join(path, 'endpoint_mode'), 'is not available in this version; each service is asked with requests of its own (separate)', section.shown('endpoint_mode'))
+    report.warning(
+      join(path, 'endpoint_mode'),
+      'is not available in this version; each service is asked with requests of its own (separate)',
+      section.shown('endpoint_mode'),
+    )
   }
   // What stands in an entry that is no mapping was reported as a whole.
   const credentials = node.kind === 'map' ? read(CREDENTIALS, section.part('credentials'), join(path, 'credentials'), context).values : null
@@ -130,7 +143,9 @@ function checkUrl(text: string): string | null {
   if (url.search !== '' || url.hash !== '') return `${expected}, without ? and #`
   if (url.protocol === 'https:') return null
   if (url.protocol !== 'http:') return expected
-  return LOOPBACK.test(url.hostname) ? null : 'must begin with https://; plain http would show the password to everybody on the way (it is allowed to a loopback address only)'
+  return LOOPBACK.test(url.hostname)
+    ? null
+    : 'must begin with https://; plain http would show the password to everybody on the way (it is allowed to a loopback address only)'
 }
 
 const CONTROL = /[\u0000-\u001f\u007f]/

@@ -19,7 +19,14 @@ interface LimitValues {
 const LIMIT: Component<LimitValues> = {
   schema: {
     period: { doc: 'a time such as 1d, 24h, 60m or 30s', format: 'tap_text', default: null, check: checkPeriod },
-    number_of_requests: { doc: 'how many requests the period may see, or -1', format: 'tap_whole_number', default: null, min: -1, except: 0, expected: 'a whole number of at least 1, or -1 for no limit of our own' },
+    number_of_requests: {
+      doc: 'how many requests the period may see, or -1',
+      format: 'tap_whole_number',
+      default: null,
+      min: -1,
+      except: 0,
+      expected: 'a whole number of at least 1, or -1 for no limit of our own',
+    },
   },
 }
 

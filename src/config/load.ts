@@ -41,13 +41,19 @@ export async function loadConfig({ file, env, now, checkCertificates = true }: L
   const outputs = readOutputs(section.part('outputs'), inputs, context)
   const buffer = readBuffer(section.part('buffer'), context)
   if (report.problems.length > 0) throw new ConfigurationError(inOrder(report.problems))
-  return { config: { root, ...globals, http: masked(globals.http, ['token']), buffer, outputs, inputs }, warnings: inOrder(report.warnings) }
+  return {
+    config: { root, ...globals, http: masked(globals.http, ['token']), buffer, outputs, inputs },
+    warnings: inOrder(report.warnings),
+  }
 }
 
 export { checkStartTimes } from './start-time.ts'
 export { formatProblems } from './report.ts'
 
-/** What `--config` defaults to. A CONFIG_FILE that does not exist is an error later: to run with another file in its place would be worse. */
+/**
+ * What `--config` defaults to. A CONFIG_FILE that does not exist is an error later: to run with another file in its place
+ * would be worse.
+ */
 export function defaultConfigPath(cwd: string, env: Readonly<Record<string, string | undefined>>): string {
   const name = env.CONFIG_FILE
   return resolve(cwd, 'config', name === undefined || name === '' ? 'config.yaml' : name)
@@ -76,7 +82,8 @@ async function readText(file: string): Promise<string> {
     if (error instanceof ConfigurationError) throw error
     throw fail(`the configuration file ${whyUnreadable(error)}; name it with --config, or with CONFIG_FILE below config/`)
   }
-  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) throw fail('is written in UTF-16; save it as UTF-8')
+  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff))
+    throw fail('is written in UTF-16; save it as UTF-8')
   try {
     // Takes a byte order mark off as well.
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)

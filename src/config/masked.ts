@@ -6,7 +6,8 @@ import { inspect } from 'node:util'
  */
 export function masked<T extends object>(object: T, keys: readonly (keyof T)[]): T {
   const hidden = new Set<PropertyKey>(keys)
-  const shown = () => Object.fromEntries(Object.entries(object).map(([key, value]) => [key, value !== null && hidden.has(key) ? '[secret]' : value]))
+  const shown = () =>
+    Object.fromEntries(Object.entries(object).map(([key, value]) => [key, value !== null && hidden.has(key) ? '[secret]' : value]))
   Object.defineProperty(object, 'toJSON', { value: shown, enumerable: false })
   Object.defineProperty(object, inspect.custom, { value: shown, enumerable: false })
   return object

@@ -37,7 +37,10 @@ export const OLD_GLOBALS: OldKeys = {
     environment: 'environment belongs to an input',
     requests_limits: 'requests_limits belongs to an input',
   },
-  patterns: [/^(?:queue|sender|devo_sender|syslog_sender|console_sender|relay_sender|requeue|max_consumers|input_process|output_process)(?:_|$)/, PARTS],
+  patterns: [
+    /^(?:queue|sender|devo_sender|syslog_sender|console_sender|relay_sender|requeue|max_consumers|input_process|output_process)(?:_|$)/,
+    PARTS,
+  ],
 }
 
 export const OLD_DEVO: OldKeys = {

@@ -9,7 +9,10 @@ import { checkSubset } from './subset.ts'
 import type { OutputCommon, OutputConfig } from './types.ts'
 
 const BUILT_IN = ['devo_platform', 'console']
-/** Known from the old collector or from what is planned. To take one for a typing error, or to leave it out silently, would both be wrong. */
+/**
+ * Known from the old collector or from what is planned. To take one for a typing error, or to leave it out silently,
+ * would both be wrong.
+ */
 const NOT_YET = ['relay', 'syslog', 'http', 'kafka', 's3', 'file', 'in_house_relay', 'sidecar', 'stdout']
 
 interface OutputValues {
@@ -27,7 +30,13 @@ const OUTPUT: Component<OutputValues> = {
     enabled: { doc: 'whether the output runs', format: 'tap_yes_or_no', default: true },
     shipments_in_flight: { doc: 'how many shipments are under way at once', format: 'tap_whole_number', min: 1, max: 64, default: 4 },
     max_shipment_events: { doc: 'how many events a shipment holds', format: 'tap_whole_number', min: 1, max: 10_000_000, default: 50_000 },
-    max_shipment_bytes: { doc: 'how many bytes a shipment holds', format: 'tap_whole_number', min: 1, max: 17_179_869_184, default: 67_108_864 },
+    max_shipment_bytes: {
+      doc: 'how many bytes a shipment holds',
+      format: 'tap_whole_number',
+      min: 1,
+      max: 17_179_869_184,
+      default: 67_108_864,
+    },
     start_from: { doc: 'where an output that is added later begins', format: 'tap_choice', options: ['now', 'oldest'], default: 'now' },
   },
   parts: ['config', 'services', 'transforms'],
@@ -40,7 +49,10 @@ export function readOutputs(node: Node | undefined, inputs: readonly TapInputCon
   const entries = namedEntries(node, path, context)
   const on = entries.filter(([name, entry]) => !isSwitchedOff(OUTPUT, entry, join(path, name), context))
   if ((isLeftOut(node) && !context.report.isExplained(path)) || (node?.kind === 'map' && on.length === 0)) {
-    context.report.problem(path, entries.length === 0 ? 'is missing: at least one output is needed' : 'all outputs have enabled: false; at least one must be on')
+    context.report.problem(
+      path,
+      entries.length === 0 ? 'is missing: at least one output is needed' : 'all outputs have enabled: false; at least one must be on',
+    )
   }
   return on.map(([name, entry]) => readOutput(name, entry, join(path, name), inputs, context)).filter((output) => output !== null)
 }
@@ -86,5 +98,8 @@ function whyNot(type: string): string {
 /** A transform that is left out silently would let through what its owner wants filtered or masked. */
 function refuseTransforms(node: Node | undefined, path: string, { report }: Context): void {
   if (isLeftOut(node) || (node.kind === 'list' && node.items.length === 0)) return
-  report.problem(path, 'are not available in this version, and without them events would leave unfiltered and unmasked; remove the key to accept that')
+  report.problem(
+    path,
+    'are not available in this version, and without them events would leave unfiltered and unmasked; remove the key to accept that',
+  )
 }

@@ -31,7 +31,9 @@ export class Report {
 
   /** True where it was already said why something at this path is missing: there, or of a mapping that holds it. */
   isExplained(path: string): boolean {
-    return [...this.#excused, ...this.problems.map((problem) => problem.path)].some((known) => path === known || path.startsWith(`${known}.`))
+    return [...this.#excused, ...this.problems.map((problem) => problem.path)].some(
+      (known) => path === known || path.startsWith(`${known}.`),
+    )
   }
 
   hasProblemBelow(path: string): boolean {
@@ -47,7 +49,8 @@ export class Report {
   }
 
   #keep(found: Map<string, Problem>, path: string, message: string, value: string | undefined): void {
-    const shown = value !== undefined && ![...this.#hidden].some((text) => value.includes(text) || value.includes(JSON.stringify(text).slice(1, -1)))
+    const shown =
+      value !== undefined && ![...this.#hidden].some((text) => value.includes(text) || value.includes(JSON.stringify(text).slice(1, -1)))
     const problem: Problem = shown ? { path, message, value } : { path, message }
     found.set(describeProblem(problem), problem)
   }

@@ -16,7 +16,8 @@ export function parseTime(text: string): number | null {
   const time = Date.UTC(y, m - 1, d, h, min, s, Number(fraction.slice(0, 3).padEnd(3, '0')))
   const date = new Date(time)
   // Date.UTC makes the 2nd of March of a 30th of February.
-  const exists = date.getUTCMonth() === m - 1 && date.getUTCDate() === d && date.getUTCHours() === h && date.getUTCMinutes() === min && s < 60
+  const exists =
+    date.getUTCMonth() === m - 1 && date.getUTCDate() === d && date.getUTCHours() === h && date.getUTCMinutes() === min && s < 60
   const offset = zoneMs(zone)
   return exists && offset !== null && y >= 1970 ? time - offset : null
 }
@@ -30,7 +31,8 @@ function zoneMs(zone: string): number | null {
 }
 
 /**
- * The rule that needs to know the state: on a first start, and so after a change of the start time, a service may begin at most seven days back.
+ * The rule that needs to know the state: on a first start, and so after a change of the start time, a service may begin
+ * at most seven days back.
  * `hasState` answers whether the service has a state that began with exactly this start time.
  */
 export function checkStartTimes(
@@ -45,7 +47,8 @@ export function checkStartTimes(
       return [
         {
           path: `inputs.${input.name}.services.${name}.start_time_in_utc_format`,
-          message: `must be at most 7 days back on a first start (not before ${iso(earliest)}), because the API has no older events; leave it out to begin now`,
+          message: `must be at most 7 days back on a first start (not before ${iso(earliest)}), ` +
+            'because the API has no older events; leave it out to begin now',
           value: iso(startTime),
         },
       ]

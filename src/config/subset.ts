@@ -5,7 +5,12 @@ import { nearest } from './nearest.ts'
 import { isServiceName, SERVICE_NAMES } from './services.ts'
 
 /** `services` of an output: `clicksBlocked` or `input/clicksBlocked`; null where it is left out, for all. */
-export function checkSubset(node: Node | undefined, path: string, inputs: readonly TapInputConfig[], context: Context): readonly string[] | null {
+export function checkSubset(
+  node: Node | undefined,
+  path: string,
+  inputs: readonly TapInputConfig[],
+  context: Context,
+): readonly string[] | null {
   const { report } = context
   if (isLeftOut(node)) return null
   if (node.kind !== 'list') {

@@ -27,7 +27,9 @@ export function substitute(text: string, surroundings: Surroundings): Substitute
       return ''
     }
     foreign = true
-    const found = reference.startsWith('file:') ? fromFile(reference.slice(5), surroundings.root) : fromEnvironment(reference, surroundings.env)
+    const found = reference.startsWith('file:')
+      ? fromFile(reference.slice(5), surroundings.root)
+      : fromEnvironment(reference, surroundings.env)
     if (found.wrong !== undefined) wrong.push(found.wrong)
     return found.text
   })
@@ -41,7 +43,11 @@ interface Found {
 
 function fromEnvironment(name: string, env: Surroundings['env']): Found {
   // What stands between the braces may be a piece of a password, so it is only shown where it is the name of a variable.
-  if (!VARIABLE.test(name)) return { text: '', wrong: 'has ${...} with something else than a variable or file:PATH in it; write $${ for the characters ${ themselves' }
+  if (!VARIABLE.test(name))
+    return {
+      text: '',
+      wrong: 'has ${...} with something else than a variable or file:PATH in it; write $${ for the characters ${ themselves',
+    }
   const value = env[name]
   return value === undefined ? { text: '', wrong: `reads the environment variable ${name}, which is not set` } : { text: value }
 }

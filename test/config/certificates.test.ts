@@ -17,7 +17,8 @@ let soon: Issued
 beforeAll(async () => {
   root = await makeAuthority({ commonName: 'root' })
   expiredRoot = await makeAuthority({ commonName: 'old root', validity: 'expired' })
-  const issue = (validity: 'valid' | 'expired' | 'not yet valid' | { expiresInDays: number }) => root.issue({ commonName: 'me', client: true, validity })
+  const issue = (validity: 'valid' | 'expired' | 'not yet valid' | { expiresInDays: number }) =>
+    root.issue({ commonName: 'me', client: true, validity })
   good = await issue('valid')
   other = await issue('valid')
   expired = await issue('expired')
@@ -32,7 +33,12 @@ interface Files {
 }
 
 /** What is said of these three files, with the folder's name taken out. A file that is not given is not made. */
-async function said({ chain, cert, key }: Files, config = 'chain: chain.crt, cert: me.crt, key: me.key', extra: Readonly<Record<string, string>> = {}, checkCertificates = true) {
+async function said(
+  { chain, cert, key }: Files,
+  config = 'chain: chain.crt, cert: me.crt, key: me.key',
+  extra: Readonly<Record<string, string>> = {},
+  checkCertificates = true,
+) {
   const folder = await folderWith({
     'config/config.yaml': `
 outputs:
@@ -46,9 +52,17 @@ inputs:
     ...(key !== undefined && { 'certs/me.key': key }),
     ...extra,
   })
-  const { loaded, problems } = await outcomeOf(join(folder, 'config/config.yaml'), { now: Date.now(), checkCertificates, env: { CERT: 'nowhere.crt' } })
+  const { loaded, problems } = await outcomeOf(join(folder, 'config/config.yaml'), {
+    now: Date.now(),
+    checkCertificates,
+    env: { CERT: 'nowhere.crt' },
+  })
   const text = loaded === null ? formatProblems(problems) : formatProblems(loaded.warnings, 'warning')
-  return { lines: text === '' ? [] : text.replaceAll(folder, 'ROOT').replaceAll('outputs.devo_1.config.', '').split('\n'), config: loaded?.config, folder }
+  return {
+    lines: text === '' ? [] : text.replaceAll(folder, 'ROOT').replaceAll('outputs.devo_1.config.', '').split('\n'),
+    config: loaded?.config,
+    folder,
+  }
 }
 
 const rightFiles = () => ({ chain: root.certPem, cert: good.certPem, key: good.keyPem })
@@ -60,7 +74,9 @@ describe('the certificates of a Devo output', () => {
 
   it('are looked at unless that is not wanted', async () => {
     const { folder } = await said({}, undefined, {}, false)
-    await expect(loadConfig({ file: join(folder, 'config/config.yaml'), env: {}, now: Date.now() })).rejects.toThrow('chain.crt does not exist')
+    await expect(loadConfig({ file: join(folder, 'config/config.yaml'), env: {}, now: Date.now() })).rejects.toThrow(
+      'chain.crt does not exist',
+    )
   })
 
   it('are not opened where that is not wanted', async () => {
@@ -76,11 +92,15 @@ describe('the certificates of a Devo output', () => {
   })
 
   it('whose name came from the environment are not named', async () => {
-    expect((await said(rightFiles(), 'chain: chain.crt, cert: "${CERT}", key: me.key')).lines).toEqual(['error cert: the file that it names does not exist'])
+    expect((await said(rightFiles(), 'chain: chain.crt, cert: "${CERT}", key: me.key')).lines).toEqual([
+      'error cert: the file that it names does not exist',
+    ])
   })
 
   it('that are a folder, too large, or no PEM', async () => {
-    const { lines } = await said({ cert: Buffer.from(good.certPem).toString('base64'), key: 'x'.repeat(1024 * 1024 + 1) }, undefined, { 'certs/chain.crt/x': '' })
+    const { lines } = await said({ cert: Buffer.from(good.certPem).toString('base64'), key: 'x'.repeat(1024 * 1024 + 1) }, undefined, {
+      'certs/chain.crt/x': '',
+    })
     expect(lines).toEqual([
       'error chain: ROOT/certs/chain.crt is a folder',
       'error cert: ROOT/certs/me.crt is no certificate in PEM format (a text that begins with -----BEGIN CERTIFICATE-----)',
@@ -108,7 +128,9 @@ describe('the certificates of a Devo output', () => {
   })
 
   it('whose key is of another certificate', async () => {
-    expect((await said({ ...rightFiles(), key: other.keyPem })).lines).toEqual(['error key: ROOT/certs/me.key does not match the certificate ROOT/certs/me.crt; both must come from the same download'])
+    expect((await said({ ...rightFiles(), key: other.keyPem })).lines).toEqual([
+      'error key: ROOT/certs/me.key does not match the certificate ROOT/certs/me.crt; both must come from the same download',
+    ])
   })
 
   it('whose file does not begin with the own certificate', async () => {
@@ -135,44 +157,69 @@ describe('the certificates of a Devo output', () => {
       key.export({ type: 'pkcs1', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'hunter2' }),
     ]
     for (const pem of encrypted) {
-      expect((await said({ ...rightFiles(), key: pem.toString() })).lines).toEqual(['error key: ROOT/certs/me.key is encrypted; take the passphrase off with: openssl pkey -in encrypted.key -out plain.key'])
+      expect((await said({ ...rightFiles(), key: pem.toString() })).lines).toEqual([
+        'error key: ROOT/certs/me.key is encrypted; take the passphrase off with: openssl pkey -in encrypted.key -out plain.key',
+      ])
     }
   })
 
   it('that have expired or are not valid yet', async () => {
-    expect((await said({ chain: root.certPem, cert: expired.certPem, key: expired.keyPem })).lines).toEqual([expect.stringMatching(/^error cert: ROOT\/certs\/me.crt: the certificate has expired on \d{4}-\d\d-\d\d; get a new one$/)])
+    expect((await said({ chain: root.certPem, cert: expired.certPem, key: expired.keyPem })).lines).toEqual([
+      expect.stringMatching(/^error cert: ROOT\/certs\/me.crt: the certificate has expired on \d{4}-\d\d-\d\d; get a new one$/),
+    ])
     expect((await said({ chain: root.certPem, cert: future.certPem, key: future.keyPem })).lines).toEqual([
       expect.stringMatching(/^error cert: .* is not valid before \d{4}-\d\d-\d\d; is the clock of this machine right\?$/),
     ])
-    expect((await said({ ...rightFiles(), chain: expiredRoot.certPem })).lines).toEqual([expect.stringMatching(/^error chain: .*: the certificate of the authority old root has expired on /)])
+    expect((await said({ ...rightFiles(), chain: expiredRoot.certPem })).lines).toEqual([
+      expect.stringMatching(/^error chain: .*: the certificate of the authority old root has expired on /),
+    ])
   })
 
   it('that expire within 30 days are a warning with the days', async () => {
     const { lines, config } = await said({ chain: root.certPem, cert: soon.certPem, key: soon.keyPem })
-    expect(lines).toEqual([expect.stringMatching(/^warning cert: ROOT\/certs\/me.crt: the certificate expires in 12 days \(\d{4}-\d\d-\d\d\); replace the files before then$/)])
+    expect(lines).toEqual([
+      expect.stringMatching(
+        /^warning cert: ROOT\/certs\/me.crt: the certificate expires in 12 days \(\d{4}-\d\d-\d\d\); replace the files before then$/,
+      ),
+    ])
     expect(config).toBeDefined()
   })
 
   it('an old authority beside a valid one is a warning only', async () => {
-    expect((await said({ ...rightFiles(), chain: expiredRoot.certPem + root.certPem })).lines).toEqual([expect.stringMatching(/^warning chain: .*old root has expired/)])
+    expect((await said({ ...rightFiles(), chain: expiredRoot.certPem + root.certPem })).lines).toEqual([
+      expect.stringMatching(/^warning chain: .*old root has expired/),
+    ])
   })
 
   it('may have an absolute path, a folder in certs/, or one from the root', async () => {
     const outside = await folderWith({ 'x.key': good.keyPem })
-    const { lines, config, folder } = await said({ chain: root.certPem }, `chain: certs/chain.crt, cert: sub/me.crt, key: ${join(outside, 'x.key')}`, { 'certs/sub/me.crt': good.certPem })
+    const { lines, config, folder } = await said(
+      { chain: root.certPem },
+      `chain: certs/chain.crt, cert: sub/me.crt, key: ${join(outside, 'x.key')}`,
+      { 'certs/sub/me.crt': good.certPem },
+    )
     expect(lines).toEqual([])
-    expect(config?.outputs[0]?.config).toMatchObject({ chain: join(folder, 'certs/chain.crt'), cert: join(folder, 'certs/sub/me.crt'), key: join(outside, 'x.key') })
+    expect(config?.outputs[0]?.config).toMatchObject({
+      chain: join(folder, 'certs/chain.crt'),
+      cert: join(folder, 'certs/sub/me.crt'),
+      key: join(outside, 'x.key'),
+    })
   })
 
   it('may be symbolic links, and a loop of them is an error', async () => {
     const folder = await folderWith({ 'certs/.keep': '' })
     await symlink(join(folder, 'a'), join(folder, 'b'))
     await symlink(join(folder, 'b'), join(folder, 'a'))
-    expect((await said(rightFiles(), `chain: chain.crt, cert: me.crt, key: ${join(folder, 'a')}`)).lines).toEqual([`error key: ${join(folder, 'a')} cannot be read (ELOOP)`])
+    expect((await said(rightFiles(), `chain: chain.crt, cert: me.crt, key: ${join(folder, 'a')}`)).lines).toEqual([
+      `error key: ${join(folder, 'a')} cannot be read (ELOOP)`,
+    ])
   })
 
   it('of an output that is off are not looked at', async () => {
-    const yaml = MINIMAL.replace('outputs: {', 'outputs: {devo_1: {type: devo_platform, enabled: false, config: {chain: x, cert: y, key: z}}, ')
+    const yaml = MINIMAL.replace(
+      'outputs: {',
+      'outputs: {devo_1: {type: devo_platform, enabled: false, config: {chain: x, cert: y, key: z}}, ',
+    )
     expect((await outcomeOfText(yaml, { checkCertificates: true })).problems).toEqual([])
   })
 })

@@ -25,7 +25,11 @@ async function compare(folder: string, name: string): Promise<LoadedConfig | nul
   const root = join(DATA, folder)
   const { loaded, problems } = await outcomeOf(join(root, `${name}.yaml`), { env: ENV })
   const said = loaded === null ? formatProblems(problems) : formatProblems(loaded.warnings, 'warning')
-  expect(said.replaceAll(root, 'ROOT').trim().split('\n')).toEqual(readFileSync(join(root, `${name}.txt`), 'utf8').trim().split('\n'))
+  expect(said.replaceAll(root, 'ROOT').trim().split('\n')).toEqual(
+    readFileSync(join(root, `${name}.txt`), 'utf8')
+      .trim()
+      .split('\n'),
+  )
   return loaded
 }
 

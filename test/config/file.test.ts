@@ -76,6 +76,10 @@ describe('the example', () => {
     const everything = filled.replaceAll(/^( *)# (?=[ a-z_0-9]+:|  +- |  +number)/gm, '$1').replaceAll(/^# .*$/gm, '')
     const { loaded, problems } = await outcomeOfText(everything, { env: { TAP_COLLECTOR_TOKEN: 'token' } })
     expect(formatProblems(problems)).toBe('')
-    expect(loaded?.config).toMatchObject({ http: { token: 'token' }, outputs: [{ services: ['clicksBlocked'] }, { name: 'console_1' }], inputs: [{ environment: 'prod' }] })
+    expect(loaded?.config).toMatchObject({
+      http: { token: 'token' },
+      outputs: [{ services: ['clicksBlocked'] }, { name: 'console_1' }],
+      inputs: [{ environment: 'prod' }],
+    })
   })
 })

@@ -12,7 +12,33 @@ import { writeFile } from 'node:fs/promises'
 
 /** The secret stands in the middle, so that no ordinary word of a message can hold it by chance. */
 const secret = fc.string({ unit: fc.constantFrom(...'QXZqxz'.split('')), minLength: 6, maxLength: 12 })
-const decoration = fc.constantFrom('', ' ', ': ', ', ', ' #', "'", '"', '{', '}', '[', '*', '&', '!', '%', '@', '`', '|', '> ', '- ', '? ', '\\', '${', '<', '>', '\t')
+const decoration = fc.constantFrom(
+  '',
+  ' ',
+  ': ',
+  ', ',
+  ' #',
+  "'",
+  '"',
+  '{',
+  '}',
+  '[',
+  '*',
+  '&',
+  '!',
+  '%',
+  '@',
+  '`',
+  '|',
+  '> ',
+  '- ',
+  '? ',
+  '\\',
+  '${',
+  '<',
+  '>',
+  '\t',
+)
 // `${NAME}` is a reference, and a variable that is not set has to be named.
 const value = fc.tuple(decoration, secret, decoration).filter(([before, , after]) => !(before === '${' && after === '}'))
 
@@ -44,7 +70,10 @@ describe('no problem and no warning holds a secret', () => {
     await fc.assert(
       fc.asyncProperty(value, fc.constantFrom(...PLACES), fc.boolean(), async ([before, word, after], place, quoted) => {
         const text = quoted ? stringify(`${before}${word}${after}`).trimEnd() : `${before}${word}${after}`
-        await writeFile(file, `globals: {nmae: x, http: {port: 99999, token: {a: b}}}\noutputs: {console_1: {type: consol}}\ninputs:\n  tap:\n    ${place(text)}\n    services: {clicksBloked: {}}\n`)
+        await writeFile(
+          file,
+          `globals: {nmae: x, http: {port: 99999, token: {a: b}}}\noutputs: {console_1: {type: consol}}\ninputs:\n  tap:\n    ${place(text)}\n    services: {clicksBloked: {}}\n`,
+        )
         const texts = await everythingSaid(file, {})
         problems += texts.length
         for (const said of texts) expect(said).not.toContain(word)
@@ -57,26 +86,75 @@ describe('no problem and no warning holds a secret', () => {
   it('that comes from the environment or a file, wherever it is read', async () => {
     const root = await folderWith({ 'config/config.yaml': '', secret: '' })
     const file = join(root, 'config/config.yaml')
-    const keys = ['globals.debug', 'globals.name', 'globals.http.host', 'globals.http.port', 'globals.http.token', 'globals.persistence.type', 'outputs.o.type', 'outputs.o.start_from', 'outputs.o.services', 'outputs.o.max_shipment_events',
-      'outputs.d.config.address', 'outputs.d.config.port', 'outputs.d.config.chain', 'outputs.d.config.cert', 'outputs.d.config.confirm', 'outputs.d.config.type', 'buffer.type', 'buffer.config.max_size_in_mb',
-      'inputs.tap.type', 'inputs.tap.id', 'inputs.tap.base_url', 'inputs.tap.environment', 'inputs.tap.endpoint_mode', 'inputs.tap.tls.ca', 'inputs.tap.credentials.username', 'inputs.tap.credentials.password',
-      'inputs.tap.services.clicksBlocked.override_tag', 'inputs.tap.services.clicksBlocked.start_time_in_utc_format', 'inputs.tap.services.clicksBlocked.threat_types', 'inputs.tap.services.clicksBlocked.request_period_in_seconds']
+    const keys = [
+      'globals.debug',
+      'globals.name',
+      'globals.http.host',
+      'globals.http.port',
+      'globals.http.token',
+      'globals.persistence.type',
+      'outputs.o.type',
+      'outputs.o.start_from',
+      'outputs.o.services',
+      'outputs.o.max_shipment_events',
+      'outputs.d.config.address',
+      'outputs.d.config.port',
+      'outputs.d.config.chain',
+      'outputs.d.config.cert',
+      'outputs.d.config.confirm',
+      'outputs.d.config.type',
+      'buffer.type',
+      'buffer.config.max_size_in_mb',
+      'inputs.tap.type',
+      'inputs.tap.id',
+      'inputs.tap.base_url',
+      'inputs.tap.environment',
+      'inputs.tap.endpoint_mode',
+      'inputs.tap.tls.ca',
+      'inputs.tap.credentials.username',
+      'inputs.tap.credentials.password',
+      'inputs.tap.services.clicksBlocked.override_tag',
+      'inputs.tap.services.clicksBlocked.start_time_in_utc_format',
+      'inputs.tap.services.clicksBlocked.threat_types',
+      'inputs.tap.services.clicksBlocked.request_period_in_seconds',
+    ]
     await fc.assert(
-      fc.asyncProperty(value, fc.subarray(keys, { minLength: 1 }), fc.constantFrom('${SECRET}', '${file:secret}', 'x${SECRET}'), fc.boolean(), async ([before, word, after], chosen, reference, asList) => {
-        const tree = { outputs: { d: { type: 'devo_platform' }, o: {} }, inputs: { tap: {} } }
-        for (const key of chosen) assign(tree, key.split('.'), asList ? [reference] : reference)
-        await writeFile(file, JSON.stringify(tree))
-        await writeFile(join(root, 'secret'), `${before}${word}${after}\n`)
-        for (const said of await everythingSaid(file, { SECRET: `${before}${word}${after}` })) expect(said).not.toContain(word)
-      }),
+      fc.asyncProperty(
+        value,
+        fc.subarray(keys, { minLength: 1 }),
+        fc.constantFrom('${SECRET}', '${file:secret}', 'x${SECRET}'),
+        fc.boolean(),
+        async ([before, word, after], chosen, reference, asList) => {
+          const tree = { outputs: { d: { type: 'devo_platform' }, o: {} }, inputs: { tap: {} } }
+          for (const key of chosen) assign(tree, key.split('.'), asList ? [reference] : reference)
+          await writeFile(file, JSON.stringify(tree))
+          await writeFile(join(root, 'secret'), `${before}${word}${after}\n`)
+          for (const said of await everythingSaid(file, { SECRET: `${before}${word}${after}` })) expect(said).not.toContain(word)
+        },
+      ),
       { numRuns: 250 },
     )
   })
 
   it('where a value that is shown elsewhere is the same as a password', async () => {
-    const { problems } = await outcomeOfText(MINIMAL.replace('password: p', 'password: hunter2').replace('clicksBlocked: {}', 'clicksBlocked: {override_tag: hunter2}'))
+    const { problems } = await outcomeOfText(
+      MINIMAL.replace('password: p', 'password: hunter2').replace('clicksBlocked: {}', 'clicksBlocked: {override_tag: hunter2}'),
+    )
     expect(problems.map(describeProblem)).toEqual([expect.stringMatching(/override_tag: must be a tag of 4 to 8 levels [^']*$/)])
     expect(problems[0]).not.toHaveProperty('value')
+  })
+
+  it('even where it is too short to be looked for', async () => {
+    const { problems } = await outcomeOfText(MINIMAL.replace('id: 12345', 'id: "${X}"').replace('password: p', 'password: "${X}\\n"'), {
+      env: { X: 'ab' },
+    })
+    expect(problems.map(({ path }) => path)).toEqual(['inputs.proofpoint_tap.id', 'inputs.proofpoint_tap.credentials.password'])
+    for (const problem of problems) expect(problem).not.toHaveProperty('value')
+  })
+
+  it('and one that holds angle brackets is no placeholder', async () => {
+    const { loaded } = await outcomeOfText(MINIMAL.replace('password: p', 'password: "x<abc>y"'))
+    expect(loaded?.config.inputs[0]?.password).toBe('x<abc>y')
   })
 
   it('but other values are shown', async () => {
@@ -85,14 +163,18 @@ describe('no problem and no warning holds a secret', () => {
   })
 
   it('and a long value is shortened, a control character escaped', async () => {
-    const { problems } = await outcomeOfText(MINIMAL.replace('clicksBlocked: {}', `clicksBlocked: {override_tag: "${'x'.repeat(500)}", start_time_in_utc_format: "\\e[31m"}`))
+    const { problems } = await outcomeOfText(
+      MINIMAL.replace('clicksBlocked: {}', `clicksBlocked: {override_tag: "${'x'.repeat(500)}", start_time_in_utc_format: "\\e[31m"}`),
+    )
     expect(problems.map((problem) => problem.value)).toEqual(['"\\u001b[31m"', `"${'x'.repeat(80)}..."`])
   })
 })
 
 describe('what was loaded', () => {
   it('hides its credentials from JSON and logs, and gives them to who asks', async () => {
-    const { loaded } = await outcomeOfText(`${MINIMAL.replace('password: p', 'password: hunter2').replace('username: u', 'username: principal')}globals: {http: {token: hunter3}}`)
+    const { loaded } = await outcomeOfText(
+      `${MINIMAL.replace('password: p', 'password: hunter2').replace('username: u', 'username: principal')}globals: {http: {token: hunter3}}`,
+    )
     const texts = [JSON.stringify(loaded), inspect(loaded, { depth: 10 }), inspect(loaded?.config.inputs[0])]
     for (const text of texts) {
       expect(text).not.toMatch(/hunter|principal/)
@@ -106,7 +188,41 @@ describe('what was loaded', () => {
 
 describe('the tree', () => {
   it('never fails in another way than with a ConfigurationError, whatever the file holds', () => {
-    const piece = fc.constantFrom('a', 'b: ', '- ', '&x ', '*x', '<<: ', '{', '}', '[', ']', ',', ':', '\n', '  ', '\t', '"', "'", '|', '>', '!', '!!binary ', '!!set ', '? ', '#', '%YAML 1.2\n', '---\n', '...\n', '~', '1', '0x', '\u0000', '\uFEFF', 'é')
+    const piece = fc.constantFrom(
+      'a',
+      'b: ',
+      '- ',
+      '&x ',
+      '*x',
+      '<<: ',
+      '{',
+      '}',
+      '[',
+      ']',
+      ',',
+      ':',
+      '\n',
+      '  ',
+      '\t',
+      '"',
+      "'",
+      '|',
+      '>',
+      '!',
+      '!!binary ',
+      '!!set ',
+      '? ',
+      '#',
+      '%YAML 1.2\n',
+      '---\n',
+      '...\n',
+      '~',
+      '1',
+      '0x',
+      '\u0000',
+      '\uFEFF',
+      'é',
+    )
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 30 }), (pieces) => {
         try {

@@ -18,7 +18,8 @@ inputs:
     services: {clicksBlocked: {}}
 `
 
-export type Outcome = { readonly loaded: LoadedConfig; readonly problems: readonly [] } | { readonly loaded: null; readonly problems: readonly Problem[] }
+export type Outcome =
+  { readonly loaded: LoadedConfig; readonly problems: readonly [] } | { readonly loaded: null; readonly problems: readonly Problem[] }
 
 /** Loads a file and gives its problems instead of throwing them; anything else that is thrown is a bug. */
 export async function outcomeOf(file: string, options: Partial<LoadOptions> = {}): Promise<Outcome> {

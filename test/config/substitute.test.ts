@@ -31,7 +31,10 @@ describe('${NAME}', () => {
 
   it.each([
     ['${MISSING}', 'reads the environment variable MISSING, which is not set'],
-    ['${MISSING}${OTHER}', 'reads the environment variable MISSING, which is not set, and reads the environment variable OTHER, which is not set'],
+    [
+      '${MISSING}${OTHER}',
+      'reads the environment variable MISSING, which is not set, and reads the environment variable OTHER, which is not set',
+    ],
     ['${', 'has ${ without its closing brace; write $${ for the characters ${ themselves'],
     ['${NAME', 'has ${ without its closing brace; write $${ for the characters ${ themselves'],
     ['${a b}', 'has ${...} with something else than a variable or file:PATH in it; write $${ for the characters ${ themselves'],
