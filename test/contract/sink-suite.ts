@@ -33,12 +33,12 @@ export interface SinkHarness {
   close(): Promise<void>
 }
 
-/** Sends the batches as one shipment, in the way of the pipeline. */
+/** Sends the batches as one shipment, in the way of the pipeline, but that the sink alone is told of the signal. */
 export async function shipAll(sink: Sink, batches: Iterable<Batch>, signal: AbortSignal = new AbortController().signal): Promise<void> {
   const source = Readable.from(batches, { highWaterMark: 1 })
   const delivery = sink.ship({ signal, reject: () => undefined })
-  if (typeof delivery === 'function') await pipeline(source, delivery, { signal })
-  else await pipeline(source, delivery, { signal })
+  if (typeof delivery === 'function') await pipeline(source, delivery)
+  else await pipeline(source, delivery)
 }
 
 /** What every sink owes (src/pipeline/sink.ts), checked against its real destination. */

@@ -105,6 +105,8 @@ export class Endpoint {
 
 /** Waits for the promise, or until the signal aborts; the work behind it goes on. */
 async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // It may fail with nobody left who waits for it.
+  work.catch(() => undefined)
   signal.throwIfAborted()
   const aborted = Promise.withResolvers<never>()
   const abort = (): void => aborted.reject(signal.reason)

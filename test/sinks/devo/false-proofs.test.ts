@@ -5,7 +5,10 @@ import { Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, test } from 'vitest'
 import { behaviours, type DevoBehaviour } from '../../../src/simulator/devo-behaviours.ts'
 import { makeAuthority, writePemFiles } from '../../../src/simulator/certificates.ts'
+import { systemClock } from '../../../src/pipeline/clock.ts'
 import type { DevoConfig } from '../../../src/sinks/devo/config.ts'
+import type { Connect } from '../../../src/sinks/devo/connection.ts'
+import { connectTls } from '../../../src/sinks/devo/tls-connection.ts'
 import { RecordReader, RecordTap } from '../../../src/sinks/devo/tls-records.ts'
 import { batchesOf } from '../../contract/batches.ts'
 import { shipAll } from '../../contract/sink-suite.ts'
@@ -123,13 +126,24 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('%s', (maxVersion) => {
       const socket = new tls.TLSSocket(new ClosingTap(accepted, new RecordReader(), () => undefined), { isServer: true, secureContext })
       socket.on('error', () => undefined)
       accepted.on('error', () => undefined)
-      // It reads no more than TLS does by itself, and ends after our end, which is 60 ms behind the last byte.
-      socket.once('secure', () => setTimeout(() => socket.end(), 150))
+      // It reads no more than TLS does by itself, so that it cannot see our end; it ends after it.
+      void ourEnd.promise.then(() => socket.end())
     })
+    let ourEnd = Promise.withResolvers<null>()
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
-    const sink = world.sink({ ...QUIET, port: portOf(server), probeMs: 1 })
+    const connect: Connect = async (watcher, signal) => {
+      const connection = await connectTls(world.config({ port: portOf(server) }), systemClock)(watcher, signal)
+      const end = connection.end.bind(connection)
+      connection.end = (ended) => end(() => {
+        ended()
+        ourEnd.resolve(null)
+      })
+      return connection
+    }
+    const sink = world.sink({ ...QUIET, drainTimeoutMs: 2_000 }, { connect })
     await sink.check(ready)
+    ourEnd = Promise.withResolvers<null>()
     await expect(shipAll(sink, batchesOf('b', 500, 10, 2_000).batches)).rejects.toThrow('reset the connection')
     server.close()
   })

@@ -77,6 +77,18 @@ describe('the probe', () => {
     expect(world.receiver.connections).toMatchObject({ secured: 2, withData: 1 })
   })
 
+  test('nobody waiting any more, its failure disturbs nothing', async () => {
+    world.receiver.behaviour = behaviours.endEarly({ afterMs: 30 })
+    const sink = world.sink({ probeMs: 200 })
+    await expect(sink.check(AbortSignal.abort(new Error('given up')))).rejects.toThrow('given up')
+    const abort = new AbortController()
+    const checked = expect(sink.check(abort.signal)).rejects.toThrow('given up')
+    abort.abort(new Error('given up'))
+    await checked
+    // Vitest fails a run with an unhandled rejection.
+    await world.receiver.until(() => world.receiver.connections.secured === 1 && world.receiver.openConnections === 0)
+  })
+
   test('without a shipment waiting, its failure is a warning in the log', async () => {
     const lines: string[] = []
     world.receiver.refuseConnections()
@@ -146,11 +158,13 @@ describe('pressure', () => {
   })
 
   test('a slow endpoint is waited for as long as it takes something', async () => {
-    const sink = world.sink({ drainTimeoutMs: 600 })
+    const sink = world.sink({ drainTimeoutMs: 700 })
     await sink.check(never)
-    world.receiver.behaviour = behaviours.slow(20_000_000)
-    await shipAll(sink, batchesOf('m', 8_000, 100, 2_000).batches)
-    expect(world.receiver.events).toBe(8_000)
+    world.receiver.behaviour = behaviours.slow(40_000_000)
+    const begun = performance.now()
+    await shipAll(sink, batchesOf('m', 20_000, 100, 2_000).batches)
+    expect(world.receiver.events).toBe(20_000)
+    expect(performance.now() - begun).toBeGreaterThan(700)
   })
 })
 
