@@ -8,6 +8,8 @@ import { onSignals } from './signals.ts'
 import { version } from './version.ts'
 
 const DEFAULT_TIMEOUT_S = 600
+/** Between the end of all work and the end of the process. */
+const LEAVE_AFTER_MS = 1_000
 
 /** `run`: the collector until the first signal; `--once`: what is due now. */
 export async function run(options: ConfigOption & { readonly once?: true; readonly timeout?: number }): Promise<number> {
@@ -57,5 +59,7 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
     signals.dispose()
     process.off('uncaughtException', bug)
     process.off('unhandledRejection', bug)
+    // A reader of standard output that hangs would keep the process here. What is still on its way to it does not count as delivered.
+    setTimeout(() => process.exit(), LEAVE_AFTER_MS).unref()
   }
 }
