@@ -110,6 +110,8 @@ export function bufferContract(name: string, make: () => Promise<BufferUnderTest
         let from = await openOutput()
         for (let unit = 0; unit < 20; unit += 1) await append(...numbered(unit * 10, 10).map((event) => [event]))
         const seen: string[] = []
+        expect((await readShipment(buffer, 'devo', from)).eventsRead).toBe(200)
+        expect((await readShipment(buffer, 'devo', from, { maxEvents: 77 })).eventsRead).toBe(77)
         for (;;) {
           const shipment = await readShipment(buffer, 'devo', from, { maxEvents: 77 })
           if (shipment.eventsRead === 0) break

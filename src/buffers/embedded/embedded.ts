@@ -56,7 +56,7 @@ class EmbeddedBuffer implements EventBuffer {
   readonly #log: Logger
   readonly #waiters: Waiters
   #appended = false
-  #trimming = false
+  #trimFails = false
   #cancelTrim: () => void
   #closed: Promise<void> | null = null
 
@@ -144,12 +144,12 @@ class EmbeddedBuffer implements EventBuffer {
       if (more) return TRIM_PAUSE_MS
       if (!this.#appended) await this.#call('truncateLog')
       this.#appended = false
-      if (this.#trimming) this.#log.info('removing delivered events works again')
-      this.#trimming = false
+      if (this.#trimFails) this.#log.info('removing delivered events works again')
+      this.#trimFails = false
     } catch (error) {
       // Not lost, only later; whoever appends will hear of a disk that is full or broken.
-      if (this.#closed === null && !this.#trimming) this.#log.warn(`removing delivered events: ${describeError(error)}`)
-      this.#trimming = true
+      if (this.#closed === null && !this.#trimFails) this.#log.warn(`removing delivered events: ${describeError(error)}`)
+      this.#trimFails = true
     }
     return TRIM_EVERY_MS
   }
