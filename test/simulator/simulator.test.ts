@@ -6,12 +6,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import tls from 'node:tls'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
 import { FatalError } from '../../src/pipeline/errors.ts'
 import type { Clock } from '../../src/pipeline/clock.ts'
 import { systemClock } from '../../src/pipeline/clock.ts'
 import { DEMO_SCRIPT } from '../../src/simulator/simulator-script.ts'
+import type { ScriptedFault } from '../../src/simulator/simulator-script.ts'
 import { startSimulator } from '../../src/simulator/simulator.ts'
 import type { Simulator, SimulatorOptions } from '../../src/simulator/simulator.ts'
 import { TAP_ENDPOINTS } from '../../src/simulator/tap-api.ts'
@@ -21,6 +22,16 @@ const DAY = 24 * 60 * MINUTE
 
 let dir: string
 const running: Simulator[] = []
+/** Certificates cost most of a start; most tests take those of the first. */
+let certificates: string
+beforeAll(async () => {
+  const first = await mkdtemp(join(tmpdir(), 'simulator-'))
+  await (await startSimulator({ dir: first })).stop()
+  // As an earlier start would have kept it, long ago and on ports that are nobody's.
+  const kept = JSON.parse(await readFile(join(first, 'simulator.json'), 'utf8')) as object
+  certificates = JSON.stringify({ ...kept, startTime: 0, tapPort: 0, devoPort: 0, config: '' })
+  await rm(first, { recursive: true })
+})
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'simulator-'))
 })
@@ -29,10 +40,16 @@ afterEach(async () => {
   await rm(dir, { recursive: true })
 })
 
-async function start(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
+/** In an empty folder. */
+async function startAnew(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
   const simulator = await startSimulator({ dir, ...options })
   running.push(simulator)
   return simulator
+}
+
+async function start(options: Partial<SimulatorOptions> = {}): Promise<Simulator> {
+  if ((await readdir(dir)).length === 0) await writeFile(join(dir, 'simulator.json'), certificates, { mode: 0o600 })
+  return startAnew(options)
 }
 
 async function load(simulator: Simulator) {
@@ -54,8 +71,8 @@ async function ask(simulator: Simulator, path: string, interval?: string): Promi
   return { status: response.statusCode, body: await text(response) }
 }
 
-/** Sends lines as the configuration in the folder says, and ends. */
-async function send(simulator: Simulator, ...lines: string[]): Promise<void> {
+/** A connection to Devo as the configuration in the folder says. */
+async function connect(simulator: Simulator): Promise<tls.TLSSocket> {
   const output = (await load(simulator)).config.outputs[0]
   if (output?.type !== 'devo_platform') throw new Error('the configuration has no Devo output')
   const { address, port, chain, cert, key } = output.config
@@ -63,8 +80,24 @@ async function send(simulator: Simulator, ...lines: string[]): Promise<void> {
   const socket = tls.connect({ host: address, port, ca, cert: certificate, key: privateKey })
   socket.on('error', () => undefined)
   socket.resume()
-  socket.end(lines.map((line) => `<14>2026-11-20 12:00:00.000 host mail.proofpoint.tapsiem_v2.clicksblocked: ${line}\n`).join(''))
+  return socket
+}
+
+function lineOf(body: string): string {
+  return `<14>2026-11-20 12:00:00.000 host mail.proofpoint.tapsiem_v2.clicksblocked: ${body}\n`
+}
+
+/** Sends lines on a connection of their own, until it is closed. */
+async function send(simulator: Simulator, ...bodies: string[]): Promise<void> {
+  const socket = await connect(simulator)
+  socket.end(bodies.map(lineOf).join(''))
   if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve))
+}
+
+async function expectNobodyAt(port: number): Promise<void> {
+  const socket = net.connect(port, '127.0.0.1')
+  const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException]
+  expect(error.code).toBe('ECONNREFUSED')
 }
 
 async function filesIn(folder: string): Promise<string[]> {
@@ -74,7 +107,7 @@ async function filesIn(folder: string): Promise<string[]> {
 
 describe('the folder', () => {
   test('has a configuration that the collector takes as it is, with all four services', async () => {
-    const simulator = await start({ requestPeriodInSeconds: 7, lookBackInMinutes: 3, requestsPerDay: 5_000, httpPort: 0 })
+    const simulator = await startAnew({ requestPeriodInSeconds: 7, lookBackInMinutes: 3, requestsPerDay: 5_000, httpPort: 0 })
     const { config, warnings } = await load(simulator)
     expect(warnings).toEqual([])
     expect(config).toMatchObject({ root: dir, stateDir: join(dir, 'state'), http: { host: '127.0.0.1', port: 0 } })
@@ -91,7 +124,7 @@ describe('the folder', () => {
   })
 
   test('holds nothing else, and the keys are for the owner alone', async () => {
-    await start()
+    await startAnew()
     expect(await filesIn(dir)).toEqual(['certs/chain.crt', 'certs/me.crt', 'certs/me.key', 'certs/tap-ca.crt', 'config/config.yaml', 'simulator.json'])
     expect((await readdir(dir)).sort()).toEqual(['certs', 'config', 'simulator.json', 'state'])
     for (const file of ['certs/me.key', 'simulator.json']) expect((await stat(join(dir, file))).mode & 0o077).toBe(0)
@@ -100,8 +133,8 @@ describe('the folder', () => {
   test('of somebody else is refused and left alone', async () => {
     await mkdir(join(dir, 'config'))
     await writeFile(join(dir, 'config', 'config.yaml'), 'mine: true\n')
-    await expect(start()).rejects.toThrow(FatalError)
-    await expect(start()).rejects.toThrow(/was not written by the simulator/)
+    await expect(startAnew()).rejects.toThrow(FatalError)
+    await expect(startAnew()).rejects.toThrow(/was not written by the simulator/)
     expect(await filesIn(dir)).toEqual(['config/config.yaml'])
   })
 })
@@ -132,12 +165,31 @@ describe('both servers', () => {
 
   test('stop for good, also twice', async () => {
     const simulator = await start({ control: true, faults: true, pauseBetweenFaultsMs: 0 })
-    const { port } = simulator.tap
     await simulator.stop()
     await simulator.stop()
-    const socket = net.connect(port, '127.0.0.1')
-    const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException]
-    expect(error.code).toBe('ECONNREFUSED')
+    await expectNobodyAt(simulator.tap.port)
+    await expectNobodyAt(simulator.receiver.port)
+  })
+
+  test('stay stopped although a fault was just about to let connections in again', async () => {
+    const struck = Promise.withResolvers<null>()
+    const away: ScriptedFault = {
+      description: 'both are away',
+      async strike({ tap, receiver, signal }) {
+        tap.refuseConnections()
+        receiver.refuseConnections()
+        struck.resolve(null)
+        await once(signal, 'abort')
+        await receiver.acceptConnections()
+        await tap.acceptConnections()
+        throw signal.reason
+      },
+    }
+    const simulator = await start({ faults: [away], pauseBetweenFaultsMs: 0 })
+    await struck.promise
+    await simulator.stop()
+    await expectNobodyAt(simulator.tap.port)
+    await expectNobodyAt(simulator.receiver.port)
   })
 })
 
@@ -228,8 +280,13 @@ describe('the script of faults', () => {
 
   test('Devo resets a shipment; overcome when another one brings events', async () => {
     const { simulator, until, phases } = await play(/resets the connection/)
-    await send(simulator, '1', '2', '3', '4')
+    const struck = await connect(simulator)
+    const [first = '', ...rest] = lineOf('1')
+    struck.write(first)
     await until('ends')
+    struck.write(`${rest.join('')}${lineOf('2')}${lineOf('3')}`)
+    await new Promise((resolve) => struck.once('close', resolve))
+    expect(simulator.receiver.events).toBe(2)
     expect(phases).toEqual(['begins', 'ends'])
     await send(simulator, '1', '2', '3', '4')
     await until('recovered')
