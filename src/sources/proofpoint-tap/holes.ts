@@ -24,8 +24,8 @@ export class HoleBook {
   }
 
   add(window: Window, time: number, reason: string): void {
-    this.#holes.push({ ...window, since: time, triedAt: time, reason })
-    this.#holes.sort((a, b) => a.from - b.from)
+    // A new list each time: units that are on their way hold the old one.
+    this.#holes = [...this.#holes, { ...window, since: time, triedAt: time, reason }].sort((a, b) => a.from - b.from)
     this.#isFresh = true
   }
 

@@ -23,7 +23,7 @@ export class PullReport {
     log.info('Pull Started')
   }
 
-  answered(): void {
+  requested(): void {
     this.#requests += 1
   }
 

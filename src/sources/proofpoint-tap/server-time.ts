@@ -53,12 +53,20 @@ export class ServerTime {
     else this.#learn(time - this.#clock.monotonic())
   }
 
-  /** Asks for the time, once for all who want to know it now. */
-  async ask(question: () => Promise<void>): Promise<void> {
-    this.#asking ??= question().finally(() => {
+  /**
+   * Asks for the time. Where somebody asks already, it waits for the end of that instead and gives false: then the time may be known, or
+   * the caller asks again. Rejects with the question's error.
+   */
+  async ask(question: () => Promise<void>): Promise<boolean> {
+    if (this.#asking !== null) {
+      await this.#asking.catch(() => undefined)
+      return false
+    }
+    this.#asking = question().finally(() => {
       this.#asking = null
     })
     await this.#asking
+    return true
   }
 
   #learn(offset: number): void {

@@ -2,20 +2,20 @@ import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
 import type { Conditions } from '../../pipeline/conditions.ts'
 import type { Counters } from '../../pipeline/counters.ts'
-import type { Gap, ServiceState, Unit, Window } from '../../pipeline/unit.ts'
+import type { ServiceState, Unit, Window } from '../../pipeline/unit.ts'
 import type { TapClient } from './client.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import { TapError, type FailureKind } from './errors.ts'
 import { FingerprintTable } from './fingerprints.ts'
 import { LIVE_EDGE_MS, Passes, type Instant, type Step } from './passes.ts'
 import type { Asking } from './pool.ts'
-import { PullReport } from './pull-report.ts'
 import type { ResponsePart } from './response.ts'
 import type { ServerTime } from './server-time.ts'
+import { ServicePulls } from './service-pulls.ts'
 import { ServiceWaits } from './service-waits.ts'
 import { TAP_SERVICES } from './services.ts'
 import { WindowReading } from './window-reading.ts'
-import { floorToSecond, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, writeTime, writeWindow } from './windows.ts'
+import { floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, writeTime, writeWindow } from './windows.ts'
 
 export interface ReaderDependencies {
   readonly clock: Clock
@@ -28,10 +28,8 @@ export interface ReaderDependencies {
   readonly periodMs: number
 }
 
-/** A pull that has waited for so long is over: what comes then belongs to a new one, or its events would carry a time long past. */
-const RENEW_AFTER_MS = 5 * MINUTE_MS
 /** Between two tries of `once` to reach the end. */
-const ONCE_AGAIN_MS = 10 * SECOND_MS
+const ONCE_AGAIN_MS = 30 * SECOND_MS
 /** A service that is behind by more than this and two periods lets others go first. */
 const CAUGHT_UP_MS = 10 * MINUTE_MS
 
@@ -54,7 +52,6 @@ interface Failed {
 
 /** Reads one service from one state on: pass after pass, as units. Its state belongs to one call of `units`. */
 export class ServiceReader {
-  readonly #input: TapInputConfig
   readonly #service: TapServiceConfig
   readonly #deps: ReaderDependencies
   readonly #log: Logger
@@ -63,10 +60,9 @@ export class ServiceReader {
   readonly #waits: ServiceWaits
   readonly #signal: AbortSignal
   readonly #once: boolean
-  #report: PullReport
-  /** By the monotonic clock: when the pull last got an answer or handed out a unit. */
-  #progressAt: number
+  readonly #pulls: ServicePulls
   #hasAskedTime = false
+  #toldAt = 0
 
   constructor(
     input: TapInputConfig,
@@ -75,7 +71,6 @@ export class ServiceReader {
     deps: ReaderDependencies,
     { signal, once }: { readonly signal: AbortSignal; readonly once: boolean },
   ) {
-    this.#input = input
     this.#service = service
     this.#deps = deps
     this.#log = deps.log.child({ input: input.name, service: service.name })
@@ -86,8 +81,8 @@ export class ServiceReader {
     this.#seen = new FingerprintTable(state.seen)
     this.#waits = new ServiceWaits(`${input.name}/${service.name}`, { ...deps, log: this.#log })
     this.#waits.showHoles(this.#passes.holes)
-    this.#report = this.#newReport()
-    this.#progressAt = this.#report.beganAt
+    this.#pulls = new ServicePulls(input, service, { ...deps, log: this.#log })
+    this.#toldAt = this.#pulls.beganAt
   }
 
   async *units(): AsyncGenerator<Unit, void, undefined> {
@@ -96,16 +91,15 @@ export class ServiceReader {
     for (;;) {
       this.#passes.begin(this.#instant())
       yield* this.#pass()
-      this.#report.end()
+      this.#pulls.end()
       goal ??= Passes.limit(time.now())
       const isReached = this.#passes.isReadUpTo(this.#once ? goal : Passes.limit(time.now()))
       if (isReached) this.#log.info('The data is up to date!')
       if (isReached && this.#once) return
-      const waitMs = this.#once ? ONCE_AGAIN_MS : Math.max(0, this.#report.beganAt + periodMs - clock.monotonic())
-      this.#report.completed(waitMs)
+      const waitMs = this.#once ? ONCE_AGAIN_MS : Math.max(0, this.#pulls.beganAt + periodMs - clock.monotonic())
+      this.#pulls.completed(waitMs)
       await clock.sleep(waitMs, this.#signal)
-      this.#report = this.#newReport()
-      this.#progressAt = this.#report.beganAt
+      this.#pulls.begin()
     }
   }
 
@@ -123,7 +117,7 @@ export class ServiceReader {
           yield* this.#afterFailure(result)
         } else {
           yield this.#finish(result)
-          this.#progressAt = this.#deps.clock.monotonic()
+          this.#pulls.progressed()
         }
       }
     }
@@ -139,28 +133,29 @@ export class ServiceReader {
     const choose = (): Window => {
       step = this.#freshest(step)
       sentAt = clock.monotonic()
+      this.#pulls.requested()
       return step.window
     }
     try {
       const answer = await client.ask(this.#service, choose, this.#asking())
-      const pull = this.#answered().pull
+      const pull = this.#pulls.answered()
       const { window } = step
       const arrays = new Map([[TAP_SERVICES[this.#service.name].array, { pull, seen: this.#seen }]])
       reading = new WindowReading(answer, { arrays, window, now: () => clock.now() }, clock, clock.monotonic() - sentAt)
       for (let part = await reading.next(); part !== null; part = await reading.next()) {
-        if (held !== null) yield this.#unit(window, held)
+        if (held !== null) yield this.#pulls.unit(window, held, this.#passes)
         held = part
       }
       const { summary, tookMs } = reading
-      this.#count(summary.received, summary.duplicates)
+      this.#pulls.received(summary.received, summary.duplicates)
       return { step, last: held, requestedAt: answer.requestedAt, servedTo: Math.min(window.to, summary.queryEndTime ?? window.to), tookMs }
     } catch (error) {
       this.#signal.throwIfAborted()
       const failure = error instanceof TapError ? error : client.failureOf(error)
       if (held !== null) {
         // Real events all the same; their fingerprints keep them from coming again.
-        this.#count(held.events, 0)
-        yield this.#unit(step.window, held)
+        this.#pulls.received(held.events, 0)
+        yield this.#pulls.unit(step.window, held, this.#passes)
       }
       return { step, error: failure }
     } finally {
@@ -183,8 +178,9 @@ export class ServiceReader {
     this.#waits.isWell()
     const forgotten = this.#passes.forgettable(this.#seen.windows(), window)
     this.#seen.forget(forgotten)
+    this.#tellProgress(servedTo)
     this.#log.debug({ window: writeWindow(window), kind, events: last?.events ?? 0, tookMs: Math.round(tookMs) }, 'A window was read')
-    return this.#unit(window, last, { forgotten })
+    return this.#pulls.unit(window, last, this.#passes, forgotten)
   }
 
   async *#afterFailure({ step, error }: Failed): AsyncGenerator<Unit, void, undefined> {
@@ -201,7 +197,7 @@ export class ServiceReader {
       this.#passes.failed(step, { isPieceAtFault, isTooMuch: true, reason: message, now })
       this.#log.debug({ window: writeWindow(step.window) }, `A hole is still one: ${message}`)
       this.#waits.showHoles(this.#passes.holes)
-      yield this.#unit(step.window, null)
+      yield this.#pulls.unit(step.window, null, this.#passes)
       return
     }
     const isNextWorthTrying = this.#passes.failed(step, { isPieceAtFault, isTooMuch: TOO_MUCH.has(kind), reason: message, now })
@@ -210,12 +206,10 @@ export class ServiceReader {
 
   #giveUp(step: Step, reason: string): Unit {
     const { window } = step
-    const { counters, clock } = this.#deps
     this.#passes.lost(step, this.#instant())
     this.#waits.showHoles(this.#passes.holes)
-    counters.add('gap_seconds_total', this.#labels(), (window.to - window.from) / SECOND_MS)
     this.#log.error(`A gap: the events from ${writeTime(window.from)} to ${writeTime(window.to)} are lost, because they can no longer be asked for: ${reason}`)
-    return this.#unit(window, null, { gaps: [{ ...window, recordedAt: clock.now(), reason }] })
+    return this.#pulls.gapUnit(window, reason, this.#passes)
   }
 
   /** By the cautious clock nothing is due; the API may see that otherwise. Any of its answers tells the time. */
@@ -224,7 +218,9 @@ export class ServiceReader {
     const to = floorToSecond(time.now() - LIVE_EDGE_MS)
     const window = { from: to - SHORTEST_WINDOW_MS, to }
     try {
-      await time.ask(async () => (await client.ask(this.#service, () => window, this.#asking())).release())
+      const hasAsked = await time.ask(async () => (await client.ask(this.#service, () => window, this.#asking())).release())
+      this.#signal.throwIfAborted()
+      if (!hasAsked) return
       this.#waits.isWell()
     } catch (error) {
       this.#signal.throwIfAborted()
@@ -236,6 +232,14 @@ export class ServiceReader {
       }
     }
     this.#hasAskedTime = true
+  }
+
+  #tellProgress(servedTo: number): void {
+    const { clock, time } = this.#deps
+    const behind = Passes.limit(time.now()) - servedTo
+    if (behind < HOUR_MS || clock.monotonic() - this.#toldAt < MINUTE_MS) return
+    this.#toldAt = clock.monotonic()
+    this.#log.info(`Catching up: read up to ${writeTime(servedTo)}, ${Math.ceil(behind / HOUR_MS)} hours are left`)
   }
 
   /** The same step as it would be planned now: a request that had to wait may ask for more. */
@@ -250,52 +254,8 @@ export class ServiceReader {
     return { priority: isCaughtUp ? 1 : 0, signal: this.#signal, isPatient: true, onWait: (reason) => this.#waits.tell(reason, {}, 'debug') }
   }
 
-  #answered(): PullReport {
-    if (this.#deps.clock.monotonic() - this.#progressAt > RENEW_AFTER_MS) {
-      this.#report.end()
-      this.#report = this.#newReport()
-    }
-    this.#progressAt = this.#deps.clock.monotonic()
-    this.#report.answered()
-    return this.#report
-  }
-
-  #count(received: number, duplicates: number): void {
-    this.#report.received(received, duplicates)
-    this.#deps.counters.add('events_received_total', this.#labels(), received)
-    this.#deps.counters.add('events_duplicate_total', this.#labels(), duplicates)
-  }
-
-  #unit(window: Window, part: ResponsePart | null, { gaps = [], forgotten = [] }: { readonly gaps?: readonly Gap[]; readonly forgotten?: readonly Window[] } = {}): Unit {
-    const { settled, holes } = this.#passes
-    this.#report.sent(part?.events ?? 0)
-    return {
-      ...this.#report.pull,
-      window,
-      chunks: part?.chunks ?? [],
-      deadLetters: part?.deadLetters ?? [],
-      position: {
-        settled,
-        readAt: this.#deps.clock.now(),
-        holes,
-        gaps,
-        seen: part === null || part.fingerprints.length === 0 ? null : { window, fingerprints: part.fingerprints },
-        forgotten,
-      },
-    }
-  }
-
-  #newReport(): PullReport {
-    const { name } = this.#service
-    return new PullReport({ inputId: this.#input.id, service: name, environment: this.#input.environment }, this.#deps.clock, this.#log)
-  }
-
   #instant(): Instant {
     const { time, clock } = this.#deps
     return { server: time.now(), isKnown: time.isKnown, monotonic: clock.monotonic() }
-  }
-
-  #labels(): { input: string; service: string } {
-    return { input: this.#input.name, service: this.#service.name }
   }
 }
