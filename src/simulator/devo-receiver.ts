@@ -53,7 +53,7 @@ export class DevoReceiver {
   readonly #clock: Clock
   readonly #server: tls.Server
   readonly #sockets = new Map<string, Socket>()
-  readonly #open = new Set<DevoConnection>()
+  readonly #open = new Map<DevoConnection, number>()
   readonly #next: DevoBehaviour[] = []
   readonly #nextWithData: DevoBehaviour[] = []
   readonly #waiting = new Set<{ readonly condition: () => boolean; readonly resolve: () => void; readonly reject: (error: Error) => void }>()
@@ -96,6 +96,11 @@ export class DevoReceiver {
     return this.#open.size
   }
 
+  /** Their numbers: the first connection that was secured has 1. */
+  get openNumbers(): readonly number[] {
+    return [...this.#open.values()]
+  }
+
   /** For the next connections, one each; they come before `behaviour`. */
   next(...list: readonly DevoBehaviour[]): void {
     this.#next.push(...list)
@@ -108,7 +113,7 @@ export class DevoReceiver {
 
   /** Ends all open connections now. */
   disconnectAll(how: 'close_notify' | 'fin' | 'reset'): void {
-    for (const connection of this.#open) connection.end(how)
+    for (const connection of this.#open.keys()) connection.end(how)
   }
 
   /** Another server certificate (and client authority) from the next connection on. */
@@ -173,9 +178,10 @@ export class DevoReceiver {
       return
     }
     this.connections.secured += 1
-    const behaviour = this.#next.shift() ?? (typeof this.behaviour === 'function' ? this.behaviour(this.connections.secured) : this.behaviour)
+    const number = this.connections.secured
+    const behaviour = this.#next.shift() ?? (typeof this.behaviour === 'function' ? this.behaviour(number) : this.behaviour)
     const connection = new DevoConnection(socket, tcp, behaviour, this.#clock, {
-      received: (line) => this.tally.add(line),
+      received: (line) => this.tally.add(line, number),
       discarded: (lines) => (this.discardedEvents += lines),
       began: () => {
         this.connections.withData += 1
@@ -183,7 +189,7 @@ export class DevoReceiver {
       },
       changed: () => this.#changed(),
     })
-    this.#open.add(connection)
+    this.#open.set(connection, number)
     socket.on('close', () => {
       this.#open.delete(connection)
       this.unfinishedBytes += connection.unfinishedBytes

@@ -8,8 +8,8 @@ export interface TallyOptions {
   readonly digest?: boolean
   /** Parse every line as `parseDevoLine` does and note what is wrong. */
   readonly strict?: boolean
-  /** Gets each line without its LF: a view, to be copied by whoever keeps it. Must not throw. */
-  readonly onLine?: (line: Buffer) => void
+  /** Gets each line without its LF (a view, to be copied by whoever keeps it) and the number of its connection. Must not throw. */
+  readonly onLine?: (line: Buffer, connection: number) => void
 }
 
 export interface TagCount {
@@ -48,7 +48,7 @@ export class DevoTally {
     return this.#options.digest === true ? this.#digest.hex() : ''
   }
 
-  add(line: Buffer): void {
+  add(line: Buffer, connection = 0): void {
     this.events += 1
     this.bytes += line.length + 1
     const count = this.#countOf(line)
@@ -64,7 +64,7 @@ export class DevoTally {
         if (this.violations.length < KEPT_VIOLATIONS) this.violations.push(`line ${this.events}: ${parsed}: ${line.toString('utf8', 0, 200)}`)
       }
     }
-    onLine?.(line)
+    onLine?.(line, connection)
   }
 
   forget(): void {

@@ -38,8 +38,8 @@ export interface SimulatorOptions {
   readonly faults?: boolean | readonly ScriptedFault[]
   readonly pauseBetweenFaultsMs?: number
   readonly onFault?: (description: string, phase: FaultPhase) => void
-  /** Gets each line that Devo received, without its LF: a view, to be copied by whoever keeps it. */
-  readonly onLine?: (line: Buffer) => void
+  /** Gets each line that Devo received, without its LF (a view, to be copied by whoever keeps it), and the number of its connection. */
+  readonly onLine?: (line: Buffer, connection: number) => void
   /** A control port for the TAP side (see TapCommand). */
   readonly control?: boolean
   readonly clock?: Clock
@@ -98,9 +98,9 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
         clock,
         certificate: { chainPem: pem.devoChain, keyPem: pem.devoKey },
         clientAuthority: pem.devoCa,
-        onLine: (line) => {
+        onLine: (line, connection) => {
           arrivals.see(line)
-          options.onLine?.(line)
+          options.onLine?.(line, connection)
         },
       }).start(),
     )

@@ -22,7 +22,7 @@ describe('a receiver that is dead for long', () => {
     expect(world.arrivals.total).toBe(0)
     await world.receiver.acceptConnections()
     await world.allArrive(until)
-    await second.logged('works again')
+    await second.logged('is reachable and accepts us')
     expect(await second.stop()).toMatchObject({ code: 0 })
     expect(world.compare()).toMatchObject(FULL)
   })

@@ -13,7 +13,7 @@ import type { TapArray } from '../../src/simulator/tap-api.ts'
 import type { TapModel, TapSettings } from '../../src/simulator/tap-model.ts'
 import type { TapServer } from '../../src/simulator/tap-server.ts'
 import type { TapEvent } from '../../src/simulator/tap-store.ts'
-import { Arrivals, parseLine, shownEvents, textOf, type Text } from './arrivals.ts'
+import { Arrivals, parseLine, shownEvents, textOf, type ParsedLine, type Text } from './arrivals.ts'
 import { Collector, PATIENCE_MS, type Ended, type SpawnOptions } from './collector.ts'
 
 export const USERNAME = 'simulated-principal'
@@ -39,6 +39,8 @@ export interface WorldOptions {
   readonly backlogMinutes?: number
   readonly settings?: Partial<TapSettings>
   readonly configure?: (config: ConfigFile) => void
+  /** Sees each line as it comes, and the number of its connection. */
+  readonly onLine?: (line: ParsedLine, connection: number) => void
 }
 
 /** Both remote sides on loopback over TLS, a folder with certificates and a configuration, and an account of what must arrive. */
@@ -81,9 +83,12 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     dir,
     eventsPerMinute: 0,
     settings: { shuffle: false, ...settings },
-    onLine: (line) => {
-      lines.push(line.toString())
-      arrivals.add(parseLine(line.toString()).text)
+    onLine: (line, connection) => {
+      const text = line.toString()
+      const parsed = parseLine(text)
+      lines.push(text)
+      arrivals.add(parsed.text)
+      options.onLine?.(parsed, connection)
     },
   })
   onTestFinished(async () => simulator.stop())
