@@ -1,4 +1,7 @@
+import type { Logger } from 'pino'
+import { openQuotaLogBeside } from '../buffers/embedded/beside.ts'
 import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
+import { FolderInUseError } from '../buffers/embedded/lock.ts'
 import { readSnapshot } from '../buffers/embedded/reader.ts'
 import { checkStartTimes } from '../config/load.ts'
 import type { CollectorConfig } from '../config/types.ts'
@@ -60,14 +63,25 @@ async function connect(config: CollectorConfig): Promise<number> {
     await sink.close()
   }
   await tryOne(`buffer ${config.buffer.type}`, async () => {
-    const buffer = await openEmbeddedBuffer({ dir: config.stateDir, retentionMs: config.buffer.retentionMs, maxSizeBytes: config.buffer.maxSizeBytes, clock: systemClock, log })
+    const quotaLog = await openQuotaLog(config, log)
     try {
-      await checkInputs(config, buffer, tryOne, signal)
+      await checkInputs(config, quotaLog, tryOne, signal)
     } finally {
-      await buffer.close()
+      await quotaLog.close()
     }
   })
   return results.every(Boolean) ? EXIT.ok : EXIT.unreachable
+}
+
+/** Beside a running collector, which holds the folder, the requests are counted in its database all the same. */
+async function openQuotaLog(config: CollectorConfig, log: Logger): Promise<QuotaLog & { close(): Promise<void> }> {
+  const { retentionMs, maxSizeBytes } = config.buffer
+  try {
+    return await openEmbeddedBuffer({ dir: config.stateDir, retentionMs, maxSizeBytes, clock: systemClock, log, inThread: true })
+  } catch (error) {
+    if (!(error instanceof FolderInUseError)) throw error
+    return openQuotaLogBeside(config.stateDir)
+  }
 }
 
 async function checkInputs(config: CollectorConfig, quotaLog: QuotaLog, tryOne: (what: string, attempt: () => Promise<unknown>) => Promise<void>, signal: AbortSignal): Promise<void> {

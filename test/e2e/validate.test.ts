@@ -68,13 +68,24 @@ describe('validate --connect', () => {
     expect(world.compare()).toMatchObject({ missing: [], surplus: [] })
   })
 
-  test('works beside a running collector, which goes on', async () => {
-    const world = await makeWorld()
+  test('works beside a running collector, in whose quota log its two requests are', async () => {
+    const world = await makeWorld({
+      configure: ({ inputs }) => {
+        // One pass and no other: so every further request is the check's.
+        for (const service of Object.values(inputs.proofpoint_tap?.services ?? {})) service.request_period_in_seconds = 3_600
+      },
+    })
+    const used = async () => (JSON.parse((await world.run(['status', '--json'])).stdout) as { pools: { used: number }[] }).pools.map((pool) => pool.used)
     const collector = world.start(['run'])
-    await collector.logged('The data is up to date!')
+    await collector.until(() => collector.log.filter(({ msg }) => msg === 'The data is up to date!').length === 4, 'all four services being up to date')
+    const before = await used()
     const { code, stdout } = await world.run(['validate', '--connect'])
     expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining('ok       output devo_1') as string })
+    expect(await used()).toEqual(before.map((requests) => requests + 1))
+    expect(Object.values(counted(world)).sort()).toEqual((await used()).sort())
     expect(await collector.stop()).toMatchObject({ code: 0 })
+    expect(await world.run(['run', '--once'])).toMatchObject({ code: 0 })
+    expect(world.compare()).toMatchObject({ missing: [], surplus: [] })
   })
 
   test.each<[string, (world: World) => unknown, RegExp]>([

@@ -7,9 +7,12 @@ import { FatalError } from '../../pipeline/errors.ts'
 /** How long a second collector waits for the first to leave (a restart may overlap for a moment). */
 const PATIENCE_MS = 500
 
+/** Another collector holds the state folder. */
+export class FolderInUseError extends FatalError {}
+
 /**
  * One collector a folder: an exclusive transaction on `buffer.lock`, held for life. The kernel frees it with the process, whatever
- * kills it, and it does not care for process numbers (two containers on one volume). Throws FatalError that names the holder.
+ * kills it, and it does not care for process numbers (two containers on one volume). Throws FolderInUseError that names the holder.
  *
  * Nobody may open `buffer.lock` or `buffer.db` by other means inside the holding process: closing such a file descriptor would drop
  * SQLite's locks (POSIX). So who holds it stands in a file of its own.
@@ -30,7 +33,7 @@ export class FolderLock {
     } catch (error) {
       this.#db.close()
       if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_BUSY')) throw error
-      throw new FatalError(
+      throw new FolderInUseError(
         `the state folder ${dir} is in use by ${this.#describeHolder()}. Stop that collector, or give this one a folder of its own (globals.persistence.config.directory_name)`,
       )
     }
