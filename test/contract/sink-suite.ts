@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -169,6 +169,15 @@ export function sinkContract(name: string, makeHarness: () => Promise<SinkHarnes
       expect(ownSockets()).toBeLessThanOrEqual(socketsBefore)
       await fault?.heal()
       await nothingOpen()
+    })
+
+    test('close also fails a shipment that has not got its first event yet', async () => {
+      const waiting = new PassThrough({ objectMode: true })
+      const delivery = sink.ship({ signal: new AbortController().signal, reject: () => undefined })
+      const shipment = typeof delivery === 'function' ? pipeline(waiting, delivery) : pipeline(waiting, delivery)
+      const failed = expect(within(2_000, shipment)).rejects.toThrow(/^(?!not settled)/)
+      await sink.close()
+      await failed
     })
 
     test('close works before any shipment, twice, and twice at once; a later shipment fails', async () => {

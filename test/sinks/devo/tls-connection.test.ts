@@ -76,6 +76,20 @@ describe('an orderly end', () => {
   })
 })
 
+test('a large write shows its progress, by which a slow peer is told from a stalled one', async () => {
+  const connection = await connect()
+  const size = 16 * 1024 * 1024
+  const flushed = Promise.withResolvers<null>()
+  const handshake = connection.bytesFlushed
+  connection.write(Buffer.alloc(size, 'x'), () => flushed.resolve(null))
+  const seen = new Set<number>()
+  const timer = setInterval(() => seen.add(connection.bytesFlushed))
+  await flushed.promise
+  clearInterval(timer)
+  expect(connection.bytesFlushed - handshake).toBeGreaterThan(size)
+  expect([...seen].filter((bytes) => bytes > handshake && bytes < size)).not.toEqual([])
+})
+
 describe('the files', () => {
   test('are read for every connection: new ones count from the next', async () => {
     const { receiver, folder, authority } = world
