@@ -115,6 +115,9 @@ describe('issued certificates', () => {
     expect(server.chainPem.match(/BEGIN CERTIFICATE/g)).toHaveLength(2)
     expect(await handshake(server)).toEqual({ client: 'ok', server: 'ok' })
     expect((await handshake({ ...server, chainPem: server.certPem })).client).toBe('UNABLE_TO_VERIFY_LEAF_SIGNATURE')
+    const deep = await (await below.intermediate({ commonName: 'Test intermediate 2' })).issue({ commonName: 'receiver' })
+    expect(deep.chainPem.match(/BEGIN CERTIFICATE/g)).toHaveLength(3)
+    expect(await handshake(deep)).toEqual({ client: 'ok', server: 'ok' })
   })
 
   it('have a key of their own that matches, and another serial number each', async () => {
@@ -131,10 +134,11 @@ describe('writePemFiles', () => {
   beforeAll(async () => { folder = await mkdtemp(join(tmpdir(), 'certificates-')) })
   afterAll(async () => { await rm(folder, { recursive: true }) })
 
-  it('keeps keys for the owner alone, also over an older file, and leaves nothing else behind', async () => {
+  it('keeps keys for the owner alone, also over older files, and leaves nothing else behind', async () => {
     const certs = join(folder, 'deep', 'certs')
     await writePemFiles(certs, { 'me.key': 'x' })
-    await writeFile(join(certs, 'me.key'), 'old', { mode: 0o644 })
+    // What a process that was killed while writing would leave.
+    await writeFile(join(certs, 'me.key.tmp'), 'half', { mode: 0o644 })
     await writePemFiles(certs, { 'chain.crt': root.certPem, 'me.crt': client.certPem, 'me.key': client.keyPem })
     expect((await stat(join(certs, 'me.key'))).mode & 0o777).toBe(0o600)
     expect((await stat(join(certs, 'me.crt'))).mode & 0o777).toBe(0o644)

@@ -103,7 +103,7 @@ describe('counting', () => {
   it('says what is wrong with a line when strict', async () => {
     const strict = await receiver({ strict: true })
     const good = line(1)
-    await send(strict, { lines: [good, line(2, 'mail.proofpoint'), good.replace('<14>', '<13>'), good.replace('-24 ', '-32 '), good.replace('}', ''), `${good}\r`, ''] })
+    await send(strict, { lines: [good, line(2, 'mail.proofpoint'), good.replace('<14>', '<13>'), good.replace('11-24 ', '02-30 '), good.replace('}', ''), `${good}\r`, ''] })
     expect(strict.events).toBe(7)
     expect(strict.tally.violationCount).toBe(6)
     expect(strict.tally.violations.map((text) => text.slice(0, 60))).toEqual([

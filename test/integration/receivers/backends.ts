@@ -8,6 +8,8 @@ export interface Backend {
   readonly port: number
   /** Lines that were read whole. */
   readonly lines: () => readonly string[]
+  /** Closes everything; nothing listens from then on. */
+  readonly stop: () => Promise<void>
 }
 
 export const DEAD_BACKENDS = ['does not listen', 'resets at once', 'resets at the first byte', 'closes at the first byte'] as const
@@ -16,7 +18,7 @@ export type DeadBackend = (typeof DEAD_BACKENDS)[number]
 /** Reads everything and ends its side after the peer's end. */
 export async function livingBackend(): Promise<Backend> {
   const lines: string[] = []
-  const port = await serve((socket) => {
+  const served = await serve((socket) => {
     let rest = ''
     socket.setEncoding('utf8').on('data', (text: string) => {
       const pieces = (rest + text).split('\n')
@@ -25,22 +27,22 @@ export async function livingBackend(): Promise<Backend> {
     })
     socket.on('end', () => socket.end())
   })
-  return { port, lines: () => lines }
+  return { ...served, lines: () => lines }
 }
 
 /** Takes connections at most, and never keeps a line. */
 export async function deadBackend(kind: DeadBackend): Promise<Backend> {
   const lines = () => []
-  if (kind === 'does not listen') return { port: await freePort(), lines }
-  const port = await serve((socket) => {
+  if (kind === 'does not listen') return { port: await freePort(), lines, stop: async () => undefined }
+  const served = await serve((socket) => {
     if (kind === 'resets at once') socket.resetAndDestroy()
     else socket.once('data', () => (kind === 'closes at the first byte' ? socket.destroy() : socket.resetAndDestroy()))
     socket.on('end', () => socket.end())
   })
-  return { port, lines }
+  return { ...served, lines }
 }
 
-async function serve(onConnection: (socket: net.Socket) => void): Promise<number> {
+async function serve(onConnection: (socket: net.Socket) => void): Promise<Pick<Backend, 'port' | 'stop'>> {
   const open = new Set<net.Socket>()
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
     open.add(socket)
@@ -48,12 +50,14 @@ async function serve(onConnection: (socket: net.Socket) => void): Promise<number
     socket.on('close', () => open.delete(socket))
     onConnection(socket)
   })
-  onTestFinished(async () => {
+  const stop = async (): Promise<void> => {
     for (const socket of open) socket.destroy()
+    if (!server.listening) return
     server.close()
     await once(server, 'close')
-  })
+  }
+  onTestFinished(stop)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  return (server.address() as AddressInfo).port // a listening TCP server's address is never a path
+  return { port: (server.address() as AddressInfo).port, stop } // a listening TCP server's address is never a path
 }

@@ -4,6 +4,7 @@ import pino from 'pino'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { systemClock } from '../../../src/pipeline/clock.ts'
 import { type Batch, FINGERPRINT_BYTES } from '../../../src/pipeline/event.ts'
+import { describeError } from '../../../src/pipeline/errors.ts'
 import type { Sink } from '../../../src/pipeline/sink.ts'
 import { type Authority, type Issued, makeAuthority, writePemFiles } from '../../../src/simulator/certificates.ts'
 import { parseDevoLine } from '../../../src/simulator/devo-line.ts'
@@ -19,6 +20,9 @@ const PULLED_AT = Date.UTC(2026, 10, 24, 10)
 const TAG = 'mail.proofpoint.tapsiem_v2.clicksblocked'
 /** HAProxy tells of a dead backend after 3 s; the default probe is 5 s for that. */
 const PROBE_MS = 4000
+/** The two ways in which the sink learns that the peer has gone with our events. */
+const LOST = /^127\.0\.0\.1:\d+ (ended|reset) the connection/
+const REFUSED = /^127\.0\.0\.1:\d+( (ended|reset) the connection|: the endpoint refused our client certificate)/
 
 let authority: Authority
 let certificate: Issued
@@ -59,10 +63,10 @@ function batches(): Batch[] {
   }))
 }
 
-/** One attempt: resolves where the sink takes all events for delivered. */
-async function ship(sink: Sink): Promise<void> {
+/** One attempt: resolves where the sink takes the events (all of them, or the first few) for delivered. */
+async function ship(sink: Sink, size: 'all' | 'few' = 'all'): Promise<void> {
   const reject = (): never => expect.unreachable('no event is refused')
-  await pipeline(Readable.from(batches()), sink.ship({ signal: AbortSignal.timeout(20_000), reject }))
+  await pipeline(Readable.from(size === 'all' ? batches() : batches().slice(0, 1)), sink.ship({ signal: AbortSignal.timeout(20_000), reject }))
 }
 
 describe.each(receivers)('to $name', ({ program, start }) => {
@@ -83,8 +87,8 @@ describe.each(receivers)('to $name', ({ program, start }) => {
     const receiver = await start(authority, certificate)
     const credentials = await (await makeAuthority({ commonName: 'Other root' })).issue({ commonName: 'client', client: true })
     const sink = await sinkTo(receiver, { credentials })
-    await expect(sink.check(AbortSignal.timeout(20_000))).rejects.toThrow()
-    await expect(ship(sink)).rejects.toThrow()
+    await expect(sink.check(AbortSignal.timeout(20_000))).rejects.toThrow(REFUSED)
+    await expect(ship(sink)).rejects.toThrow(REFUSED)
     expect(await receiver.lines()).toEqual([])
   })
 })
@@ -96,8 +100,13 @@ describe.each(terminators)('to $name', ({ program, startBefore }) => {
     const diesOfData = kind === 'resets at the first byte' || kind === 'closes at the first byte'
     const sink = await sinkTo(receiver, program === 'haproxy' && !diesOfData ? { probeMs: PROBE_MS } : {})
     const check = expect(sink.check(AbortSignal.timeout(20_000)))
-    await Promise.all([diesOfData ? check.resolves.toBeUndefined() : check.rejects.toThrow(), expect(ship(sink)).rejects.toThrow()])
-    if (diesOfData) await expect(ship(sink), 'nor in a second attempt').rejects.toThrow()
+    await Promise.all([
+      diesOfData ? check.resolves.toBeUndefined() : check.rejects.toThrow(LOST),
+      expect(ship(sink)).rejects.toThrow(LOST),
+      // These fit into everybody's buffers.
+      expect(ship(sink, 'few')).rejects.toThrow(LOST),
+    ])
+    if (diesOfData) await expect(ship(sink, 'few'), 'nor in another attempt').rejects.toThrow(LOST)
   })
 
   it.skipIf(isMissing(program))('killed with -9 after it has passed on every event, the shipment is not delivered', async () => {
@@ -105,9 +114,23 @@ describe.each(terminators)('to $name', ({ program, startBefore }) => {
     const receiver = await startBefore(backend, authority, certificate)
     const sink = await sinkTo(receiver, { quietMs: 1000 })
     await sink.check(AbortSignal.timeout(20_000))
-    const shipment = expect(ship(sink)).rejects.toThrow()
+    const shipment = expect(ship(sink)).rejects.toThrow(LOST)
     await eventually(() => backend.lines().length === EVENTS, 'all events to arrive')
     await kill(receiver.child)
     await shipment
+  })
+
+  it.skipIf(isMissing(program))('before a backend that has died since the probe', async () => {
+    const backend = await livingBackend()
+    const receiver = await startBefore(backend, authority, certificate)
+    const sink = await sinkTo(receiver, { quietMs: 1000 })
+    await sink.check(AbortSignal.timeout(20_000))
+    await backend.stop()
+    const outcome = await ship(sink, 'few').then(() => 'delivered', describeError)
+    // Known limit: HAProxy tries for 3 s to reach its backend, longer than the quiet time, while its buffers and the kernel's hold some
+    // megabytes for it, and then ends cleanly. Whoever mends this turns the next line round.
+    if (program === 'haproxy') expect(outcome).toBe('delivered')
+    else expect(outcome).toMatch(LOST)
+    expect(backend.lines()).toEqual([])
   })
 })

@@ -79,6 +79,7 @@ export async function makePlace(authority: Authority, certificate: Issued): Prom
 
 /** Starts a program in the foreground with a configuration file and waits until it accepts connections. It is killed after the test. */
 export async function startProgram(program: Program, place: Place, config: string, argumentsFor: (configPath: string) => readonly string[]): Promise<Running> {
+  if (!existsSync(PROGRAMS[program])) throw new Error(`${program} is not at ${PROGRAMS[program]}: run scripts/install-receivers.sh`)
   const configPath = join(place.folder, 'program.conf')
   await writeFile(configPath, config)
   const child = spawn(PROGRAMS[program], argumentsFor(configPath), {
