@@ -4,6 +4,7 @@ import { Conditions } from '../../src/pipeline/conditions.ts'
 import { Counters } from '../../src/pipeline/counters.ts'
 import type { Source } from '../../src/pipeline/source.ts'
 import { TapModel, type TapModelOptions } from '../../src/simulator/tap-model.ts'
+import { Random } from '../../src/simulator/tap-random.ts'
 import type { TapInputConfig, TapServiceConfig, TapServiceName } from '../../src/sources/proofpoint-tap/config.ts'
 import { TAP_SERVICES } from '../../src/sources/proofpoint-tap/services.ts'
 import { createTapSources } from '../../src/sources/proofpoint-tap/source.ts'
@@ -66,6 +67,7 @@ export class TapSimulation {
   readonly counters = new Counters()
   request: HttpRequest
   inputs: readonly TapInputConfig[]
+  #starts = 0
   #running: { readonly sources: readonly Source[]; readonly stop: AbortController; readonly work: Promise<unknown> } | null = null
 
   constructor(inputs: readonly TapInputConfig[], { now = START, model = {}, latencyMs = 0 }: {
@@ -89,7 +91,8 @@ export class TapSimulation {
 
   sources(): Promise<Source[]> {
     const { clock, log, conditions, counters } = this
-    return createTapSources(this.inputs, { clock, log, quotaLog: this.buffer, conditions, counters, request: (request) => this.request(request) })
+    const random = new Random(this.#starts++, 'jitter')
+    return createTapSources(this.inputs, { clock, log, quotaLog: this.buffer, conditions, counters, request: (request) => this.request(request), random: () => random.next() })
   }
 
   /** Begins collecting, as a process that has just started. Time moves only where a test moves it. */

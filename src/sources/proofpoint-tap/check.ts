@@ -33,7 +33,7 @@ export async function checkService(service: TapServiceConfig, deps: CheckDepende
 async function readOnce(service: TapServiceConfig, { clock, client, time }: CheckDependencies, signal: AbortSignal): Promise<void> {
   const to = floorToSecond(time.now() - IN_THE_PAST_MS)
   const window = { from: to - SHORTEST_WINDOW_MS, to }
-  const answer = await client.ask(service, () => window, { priority: 2, signal, isPatient: false, onWait: () => undefined })
+  const answer = await client.ask(service, () => window, { isCaughtUp: true, signal, isPatient: false, onWait: () => undefined })
   const pull = { inputId: '', service: service.name, pulledAt: clock.now(), environment: null }
   const arrays = new Map([[TAP_SERVICES[service.name].array, { pull, seen: new FingerprintTable([]) }]])
   const reading = new WindowReading(answer, { arrays, window, now: () => clock.now() }, clock, 0)

@@ -6,7 +6,7 @@ import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import { bodyHead, htmlAnswer, refusal, TapError, transportError } from './errors.ts'
 import type { HttpRequest, HttpResponse } from './http.ts'
 import type { Asking } from './pool.ts'
-import type { TapPools } from './pools.ts'
+import { memberName, type TapPools } from './pools.ts'
 import type { ServerTime } from './server-time.ts'
 import { TAP_SERVICES } from './services.ts'
 import { writeWindow } from './windows.ts'
@@ -50,7 +50,7 @@ export class TapClient {
    * Asks for a window as soon as the pool allows it; `window` is called when the request really goes out. Throws TapError for everything that
    * is not a whole answer to read, and the signal's reason.
    */
-  async ask(service: TapServiceConfig, window: () => Window, asking: Asking): Promise<TapAnswer> {
+  async ask(service: TapServiceConfig, window: () => Window, asking: Omit<Asking, 'member'>): Promise<TapAnswer> {
     const { pools, time, clock } = this.#deps
     const own = new AbortController()
     const forward = (): void => own.abort(asking.signal.reason)
@@ -63,7 +63,7 @@ export class TapClient {
         sentAt = clock.monotonic()
         believed = time.isKnown ? time.now() : Infinity
         return this.#send(service, window(), own.signal)
-      }, asking)
+      }, { ...asking, member: memberName(this.#input, service) })
       const requestedAt = Math.min(believed, time.whenSent(sentAt))
       const body = await this.#accept(response, service)
       body?.on('error', ignore)

@@ -6,12 +6,16 @@ import { describeError } from '../../pipeline/errors.ts'
 import type { QuotaLog } from '../../pipeline/source.ts'
 import { retryAfter, TapError } from './errors.ts'
 import type { HttpResponse } from './http.ts'
+import type { PassRules } from './passes.ts'
 import { minuteOf, QuotaUse } from './quotas.ts'
+import { expectedRequests } from './stretch.ts'
 import { DAY_MS, MINUTE_MS, SECOND_MS, writeTime } from './windows.ts'
 
 export interface Asking {
-  /** The higher one goes first where requests are scarce. */
-  readonly priority: number
+  /** Who asks: a name that `join` has made known. */
+  readonly member: string
+  /** Whoever has caught up goes first where requests are scarce, and those who are behind leave enough for it. */
+  readonly isCaughtUp: boolean
   readonly signal: AbortSignal
   /** False: fail with a `throttled` TapError instead of waiting for requests to be left. */
   readonly isPatient: boolean
@@ -23,6 +27,8 @@ export interface PoolDependencies {
   readonly clock: Clock
   readonly log: Logger
   readonly quotaLog: QuotaLog
+  /** Jitter of the waits. */
+  readonly random?: () => number
 }
 
 const CONCURRENCY = 4
@@ -30,7 +36,10 @@ const CONCURRENCY = 4
 const DISBELIEVE_AFTER = 4
 /** So many requests left end the time in which running out of them is no news. */
 const PLENTY = 50
+/** Those who are behind may use this share of a limit in any case. */
+const SHARE_TO_CATCH_UP = 0.25
 const AGAIN = Symbol('not now')
+const LATER = Symbol('others go first')
 
 /**
  * The requests that one credential may send to one of the API's throttles. Everybody who shares it waits here: for the quota, which is
@@ -44,6 +53,9 @@ export class RequestPool {
   readonly key: string
   readonly use = new QuotaUse()
   readonly #label: string
+  /** Only the requests of those who were behind. */
+  readonly #catchingUp = new QuotaUse()
+  readonly #members = new Map<string, { readonly rules: PassRules; isCaughtUp: boolean }>()
   readonly #deps: PoolDependencies
   readonly #queue = new PQueue({ concurrency: CONCURRENCY })
   readonly #waiting = new Set<Asking>()
@@ -62,6 +74,11 @@ export class RequestPool {
     this.#deps = deps
   }
 
+  /** Makes a service known that sends its requests here. */
+  join(member: string, rules: PassRules): void {
+    this.#members.set(member, { rules, isCaughtUp: false })
+  }
+
   /** Another process may have used the pool meanwhile: look at the log again before the next request. */
   refresh(): void {
     this.#isLoaded = false
@@ -74,8 +91,14 @@ export class RequestPool {
       for (;;) {
         if (!this.#isLoaded) await this.#load(asking)
         if (this.#closedBecause !== null) this.#tell(asking, this.#closedBecause)
-        const outcome = await this.#queue.add(() => this.#attempt(request, asking), { priority: asking.priority, signal: asking.signal })
-        if (outcome !== AGAIN) return outcome
+        const options = { priority: asking.isCaughtUp ? 1 : 0, signal: asking.signal }
+        const outcome = await this.#queue.add(() => this.#attempt(request, asking), options)
+        if (outcome === LATER) {
+          this.#tell(asking, `catching up leaves the requests of pool ${this.#label} to the services that have caught up`)
+          await this.#deps.clock.sleep(MINUTE_MS, asking.signal)
+        } else if (outcome !== AGAIN) {
+          return outcome
+        }
       }
     } finally {
       this.#waiting.delete(asking)
@@ -87,15 +110,18 @@ export class RequestPool {
     this.#queue.clear()
   }
 
-  async #attempt(request: () => Promise<HttpResponse>, asking: Asking): Promise<HttpResponse | typeof AGAIN> {
-    const { clock } = this.#deps
+  async #attempt(request: () => Promise<HttpResponse>, asking: Asking): Promise<HttpResponse | typeof AGAIN | typeof LATER> {
     if (this.#closedBecause !== null) return AGAIN
-    const now = clock.now()
+    const now = this.#deps.clock.now()
+    const member = this.#members.get(asking.member)
+    if (member !== undefined) member.isCaughtUp = asking.isCaughtUp
+    if (!asking.isCaughtUp && !this.#leavesEnough(now)) return LATER
     if (!this.use.reserve(now)) {
       this.#exhausted(now)
       return AGAIN
     }
     if ((this.use.remaining(now) ?? Infinity) >= PLENTY) this.#isScarce = false
+    if (!asking.isCaughtUp) this.#catchingUp.reserve(now)
     await this.#count(now, asking)
     asking.signal.throwIfAborted()
     const era = this.#era
@@ -107,6 +133,15 @@ export class RequestPool {
     }
     if (era === this.#era) this.#answered()
     return response
+  }
+
+  /** Whether one more request of a service that is behind leaves what the others need in every limit's period. */
+  #leavesEnough(now: number): boolean {
+    const caughtUp = [...this.#members.values()].filter(({ isCaughtUp }) => isCaughtUp)
+    return this.use.limits.every(({ periodMs, requests }) => {
+      const needed = caughtUp.reduce((sum, { rules }) => sum + expectedRequests(rules, periodMs), 0)
+      return this.#catchingUp.used(periodMs, now) < Math.max(requests - needed, requests * SHARE_TO_CATCH_UP)
+    })
   }
 
   async #load(asking: Asking): Promise<void> {
@@ -128,7 +163,7 @@ export class RequestPool {
 
   /** No request is sent that is not in the log. */
   async #insist(what: string, asking: Asking, work: () => Promise<void>): Promise<void> {
-    const backoff = new Backoff(SECOND_MS, MINUTE_MS)
+    const backoff = new Backoff(SECOND_MS, MINUTE_MS, this.#deps.random)
     for (;;) {
       asking.signal.throwIfAborted()
       try {

@@ -28,6 +28,10 @@ export class TapPools {
       for (const { input } of sharing) pool.use.addLimits(input.requestsLimits)
       const services = sharing.map(({ service }) => service)
       const factor = stretchFactor(services.map(({ requestPeriodMs, ...rules }) => ({ ...rules, periodMs: requestPeriodMs })), pool.use.limits)
+      for (const { input, service } of sharing) {
+        const { lookBackMs, sweepPeriodMs } = service
+        pool.join(memberName(input, service), { periodMs: service.requestPeriodMs * factor, lookBackMs, sweepPeriodMs })
+      }
       this.#pools.set(key, { pool, factor })
       if (factor > 1) this.#warn(sharing[0]?.pool ?? '', services, pool, factor)
     }
@@ -60,6 +64,11 @@ export class TapPools {
     })
     this.#deps.log.warn({ pool: name }, `request_period_in_seconds does not fit into the quota of pool ${name} (${limits}) and is stretched: ${periods.join(', ')}`)
   }
+}
+
+/** How a service is known to its pool. */
+export function memberName(input: TapInputConfig, service: TapServiceConfig): string {
+  return `${input.name}/${service.name}`
 }
 
 /** One credential's share of a pool, without a secret in it. */

@@ -26,6 +26,8 @@ export interface ReaderDependencies {
   readonly time: ServerTime
   /** The service's period, stretched where the quota asks for it. */
   readonly periodMs: number
+  /** Jitter of the waits. */
+  readonly random?: () => number
 }
 
 /** Between two tries of `once` to reach the end. */
@@ -79,7 +81,7 @@ export class ServiceReader {
     const { lookBackMs, sweepPeriodMs } = service
     this.#passes = new Passes({ periodMs: deps.periodMs, lookBackMs, sweepPeriodMs }, state)
     this.#seen = new FingerprintTable(state.seen)
-    this.#waits = new ServiceWaits(`${input.name}/${service.name}`, { ...deps, log: this.#log })
+    this.#waits = new ServiceWaits(`${input.name}/${service.name}`, { ...deps, log: this.#log }, deps.random)
     this.#waits.showHoles(this.#passes.holes)
     this.#pulls = new ServicePulls(input, service, { ...deps, log: this.#log })
     this.#toldAt = this.#pulls.beganAt
@@ -248,10 +250,10 @@ export class ServiceReader {
     return now !== null && now.kind === step.kind && now.window.from === step.window.from ? now : step
   }
 
-  #asking(): Asking {
+  #asking(): Omit<Asking, 'member'> {
     const { time, periodMs } = this.#deps
     const isCaughtUp = time.now() - Math.max(this.#passes.furthest, this.#passes.settled + this.#service.lookBackMs) <= 2 * periodMs + CAUGHT_UP_MS
-    return { priority: isCaughtUp ? 1 : 0, signal: this.#signal, isPatient: true, onWait: (reason) => this.#waits.tell(reason, {}, 'debug') }
+    return { isCaughtUp, signal: this.#signal, isPatient: true, onWait: (reason) => this.#waits.tell(reason, {}, 'debug') }
   }
 
   #instant(): Instant {

@@ -23,6 +23,8 @@ export interface TapSourceDependencies {
   readonly counters: Counters
   /** Instead of real requests: the simulation's seam. */
   readonly request?: HttpRequest
+  /** Jitter of the waits; a simulation gives its own. */
+  readonly random?: () => number
 }
 
 /** One source for each input. Together, for inputs with the same credential share its quota. */

@@ -88,7 +88,7 @@ function connect(baseUrl: string, { ca = null, timeouts = {}, overrides = {} }: 
   const counters = new Counters()
   const client = new TapClient(input, { clock, request: httpClient.request, pools, time, counters })
   const ask = (signal = new AbortController().signal): Promise<TapAnswer> =>
-    client.ask(service, () => WINDOW, { priority: 0, signal, isPatient: false, onWait: () => undefined })
+    client.ask(service, () => WINDOW, { isCaughtUp: true, signal, isPatient: false, onWait: () => undefined })
   return { client, input, buffer, time, counters, ask }
 }
 

@@ -149,7 +149,7 @@ describe('a pool', () => {
 
   const answer = (status: number, headers: Record<string, string> = {}): HttpResponse => ({ status, headers, body: Readable.from([]) })
   const asking = (overrides: Partial<Asking> = {}): Asking => ({
-    priority: 0, signal: new AbortController().signal, isPatient: true, onWait: () => undefined, ...overrides,
+    member: 'tap/clicksBlocked', isCaughtUp: true, signal: new AbortController().signal, isPatient: true, onWait: () => undefined, ...overrides,
   })
   const send = (request: () => Promise<HttpResponse> | HttpResponse, overrides: Partial<Asking> = {}): Promise<HttpResponse> =>
     pool.send(async () => request(), asking(overrides))
@@ -197,16 +197,40 @@ describe('a pool', () => {
     const behind = send(() => {
       order.push('behind')
       return answer(200)
-    }, { onWait: (reason) => void reasons.push(reason) })
+    }, { isCaughtUp: false, onWait: (reason) => void reasons.push(reason) })
     const live = send(() => {
       order.push('caught up')
       return answer(200)
-    }, { priority: 1 })
+    })
     await clock.run(Promise.all([behind, live]))
     expect(order).toEqual(['caught up', 'behind'])
     expect(reasons[0]).toMatch(/no request left in pool siem \(10 in 24 h\): the next one at 2026-11-21T00:0[12]:00Z/)
     expect(lines).toHaveLength(1)
     expect(clock.now()).toBeGreaterThanOrEqual(START + DAY)
+  })
+
+  it('keeps what a service that has caught up needs from those that are behind', async () => {
+    pool.join('tap/clicksBlocked', { periodMs: 4 * HOUR, lookBackMs: 0, sweepPeriodMs: 0 })
+    pool.join('tap/messagesBlocked', { periodMs: 4 * HOUR, lookBackMs: 0, sweepPeriodMs: 0 })
+    await send(() => answer(200))
+    let behind = 0
+    const stop = new AbortController()
+    const catchUp = async (): Promise<void> => {
+      for (;;) {
+        await send(() => {
+          behind += 1
+          return answer(200)
+        }, { member: 'tap/messagesBlocked', isCaughtUp: false, signal: stop.signal })
+      }
+    }
+    const work = catchUp().catch(() => undefined)
+    await clock.advance(HOUR)
+    expect(behind).toBeGreaterThanOrEqual(2)
+    expect(behind).toBeLessThan(9)
+    await send(() => answer(200), { isPatient: false })
+    stop.abort(new Error('stopped'))
+    await work
+    pool.close()
   })
 
   it('does not make an impatient request wait', async () => {
