@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-const results = process.env['TEST_RESULTS']
+const results = process.env.TEST_RESULTS
 
 export default defineConfig({
   test: {

@@ -5,7 +5,7 @@ export interface ShipmentContext {
   /** Aborts when the shipment is given up; what it wrote then counts as not delivered. */
   readonly signal: AbortSignal
   /** Names an event (by its index in the batch) that the destination refuses for good: it becomes a dead letter when the shipment is delivered. */
-  reject(batch: Batch, index: number, reason: string): void
+  readonly reject: (batch: Batch, index: number, reason: string) => void
 }
 
 /** The last argument of `pipeline()`. */

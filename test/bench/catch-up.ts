@@ -21,7 +21,7 @@ export async function measureCatchUp(events: number): Promise<string> {
   try {
     const startedAt = performance.now()
     const collector = spawn(process.execPath, [CLI, 'run', '--once', '--config', simulator.configPath], { stdio: ['ignore', 'ignore', 'inherit'] })
-    const [code] = await once(collector, 'exit')
+    const code: unknown = (await once(collector, 'exit'))[0]
     const seconds = (performance.now() - startedAt) / 1_000
 
     const matches = readFilters(new URLSearchParams())

@@ -23,7 +23,7 @@ export class Child {
   }
 
   async next(type: string): Promise<Record<string, unknown>> {
-    const index = this.#messages.findIndex((message) => message['type'] === type)
+    const index = this.#messages.findIndex((message) => message.type === type)
     const found = index === -1 ? undefined : this.#messages.splice(index, 1)[0]
     return found ?? new Promise((resolve) => this.#waiting.push({ type, resolve }))
   }

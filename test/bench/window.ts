@@ -81,7 +81,7 @@ export class Bench {
   async proven(after: number): Promise<number> {
     for (;;) {
       const [output] = (await readSnapshot(join(this.dir, 'state'))).outputs
-      if (output !== undefined && output.backlogEvents === 0 && output.provenAt >= after) return output.provenAt
+      if (output?.backlogEvents === 0 && output.provenAt >= after) return output.provenAt
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
