@@ -194,15 +194,18 @@ describe('a pool', () => {
     const order: string[] = []
     for (let request = 0; request < 10; request += 1) await send(() => answer(200))
     const reasons: string[] = []
+    const first = send(() => answer(200))
+    await clock.advance(MINUTE)
     const behind = send(() => {
       order.push('behind')
       return answer(200)
     }, { isCaughtUp: false, onWait: (reason) => void reasons.push(reason) })
+    await clock.advance(MINUTE)
     const live = send(() => {
       order.push('caught up')
       return answer(200)
     })
-    await clock.run(Promise.all([behind, live]))
+    await clock.run(Promise.all([first, behind, live]))
     expect(order).toEqual(['caught up', 'behind'])
     expect(reasons[0]).toMatch(/no request left in pool siem \(10 in 24 h\): the next one at 2026-11-21T00:0[12]:00Z/)
     expect(lines).toHaveLength(1)
