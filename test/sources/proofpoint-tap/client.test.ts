@@ -250,6 +250,8 @@ describe('a proxy', () => {
     const refused = await failureOf(connect(server.baseUrl).ask())
     expect(refused).toMatchObject({ kind: 'unreachable' })
     expect(refused.message).toContain('407')
+    process.env.HTTPS_PROXY = 'no url at all'
+    expect(await failureOf(connect(server.baseUrl).ask())).toMatchObject({ kind: 'unreachable', message: /Invalid URL/ })
   })
 })
 
