@@ -3,7 +3,11 @@ import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
 import type { DevoConfig } from './config.ts'
 import type { Connect } from './connection.ts'
+import { RetryableError } from '../../pipeline/errors.ts'
 import { PeerEndError, Proof, type ProofRules } from './proof.ts'
+
+/** Measured: 1 to 10 ms on loopback; the rest is for the way there and back and for a receiver that is busy. */
+const PROMPT_END_MS = 500
 
 export type EndpointConfig = Pick<DevoConfig, 'address' | 'port' | 'cert' | 'confirm' | 'quietMs' | 'drainTimeoutMs' | 'probeMs' | 'settleMs'>
 
@@ -54,6 +58,25 @@ export class Endpoint {
       if (error instanceof PeerEndError) this.#proven = false
     })
     return proof
+  }
+
+  /**
+   * The verdict on a shipment that was concluded. A peer that has its own receiver ends within milliseconds of our end. One that takes long may be
+   * a terminator that still waits for a backend that died after the probe: HAProxy holds everything for 3 s and then ends as if all were
+   * well. So a late end counts only once a new probe has passed.
+   */
+  async delivered(proof: Proof): Promise<void> {
+    await proof.result
+    const tookMs = proof.endTookMs
+    if (this.#config.confirm !== 'drain' || tookMs <= PROMPT_END_MS) return
+    this.#log.debug({ tookMs: Math.round(tookMs) }, 'the endpoint ended late: a new probe decides whether it counts')
+    // One that is under way began before that end.
+    await this.#probe?.catch(() => undefined)
+    try {
+      await this.#sharedProbe()
+    } catch (error) {
+      throw new RetryableError(`${this.#config.address}:${this.#config.port} ended its side late, and then did not pass a probe: it may have lost what was sent`, { cause: error })
+    }
   }
 
   /** Open proofs fail. Resolves when no connection is left. */

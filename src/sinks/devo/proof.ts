@@ -43,6 +43,8 @@ export class Proof implements PeerWatcher {
   #phase: 'writing' | 'flushing' | 'silent' | 'ending' | 'delivered' | 'void' = 'writing'
   #connection: Connection | null = null
   #unflushedBytes = 0
+  #endedAt = 0
+  #deliveredAt: number | null = null
   #peerEnding = false
   #cancelTimer: (() => void) | null = null
   readonly #rules: ProofRules
@@ -57,6 +59,11 @@ export class Proof implements PeerWatcher {
     this.closedDown = this.#closedDown.promise
     // It may be voided before anybody waits for it.
     this.result.catch(() => undefined)
+  }
+
+  /** From our end to now, or for a delivered shipment to the peer's end, milliseconds. */
+  get endTookMs(): number {
+    return (this.#deliveredAt ?? this.#clock.monotonic()) - this.#endedAt
   }
 
   get unflushedBytes(): number {
@@ -155,6 +162,7 @@ export class Proof implements PeerWatcher {
 
   #end(): void {
     this.#phase = 'ending'
+    this.#endedAt = this.#clock.monotonic()
     const { confirm, drainTimeoutMs, peer } = this.#rules
     this.#setTimer(this.#clock.after(drainTimeoutMs, () => {
       const seconds = drainTimeoutMs / 1000
@@ -170,6 +178,7 @@ export class Proof implements PeerWatcher {
 
   #deliver(end: PeerEnd): void {
     this.#phase = 'delivered'
+    this.#deliveredAt = this.#clock.monotonic()
     this.#setTimer(null)
     this.#connection?.destroy()
     this.#result.resolve(end)

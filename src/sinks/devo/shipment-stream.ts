@@ -8,6 +8,8 @@ const ROOM_BYTES = 512 * 1024
 export interface ShipmentSteps {
   open(signal: AbortSignal): Promise<Proof>
   encode(batch: Batch): Uint8Array
+  /** Resolves when what the concluded proof carried is delivered. */
+  delivered(proof: Proof): Promise<void>
 }
 
 /**
@@ -55,7 +57,7 @@ export class ShipmentStream extends Writable {
       return
     }
     this.#proof.conclude()
-    this.#proof.result.then(() => done(), (error: unknown) => done(asError(error)))
+    this.#steps.delivered(this.#proof).then(() => done(), (error: unknown) => done(asError(error)))
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {

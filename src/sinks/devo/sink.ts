@@ -6,6 +6,7 @@ import type { DevoConfig } from './config.ts'
 import type { Connect } from './connection.ts'
 import { Endpoint } from './endpoint.ts'
 import { encodeLines, linePrefix } from './line.ts'
+import type { Proof } from './proof.ts'
 import { ShipmentStream } from './shipment-stream.ts'
 import { connectTls } from './tls-connection.ts'
 
@@ -54,6 +55,7 @@ class DevoSink implements Sink {
     const steps = {
       open: (opening: AbortSignal) => this.#endpoint.open(opening),
       encode: (batch: Batch) => this.#encode(batch),
+      delivered: (proof: Proof) => this.#endpoint.delivered(proof),
     }
     const shipment = new ShipmentStream(steps, signal)
     this.#shipments.add(shipment)

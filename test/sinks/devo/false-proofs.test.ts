@@ -91,6 +91,26 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('%s', (maxVersion) => {
     expect(world.receiver.connections.withData).toBe(0)
   })
 
+  test('a terminator whose backend dies after the probe: its late end does not count, for the next probe fails', async () => {
+    world = await makeWorld({ maxVersion })
+    const sink = world.sink({ quietMs: 40, probeMs: 1500, drainTimeoutMs: 5000 })
+    await sink.check(ready)
+    world.receiver.behaviour = behaviours.deadBackend(1000, 'discard')
+    await expect(shipAll(sink, batches)).rejects.toThrow('did not pass a probe')
+    expect(world.receiver.events).toBe(0)
+  })
+
+  test('a healthy endpoint that ends late costs a probe and nothing else', async () => {
+    world = await makeWorld({ maxVersion })
+    const sink = world.sink({ quietMs: 40, probeMs: 100, drainTimeoutMs: 5000 })
+    await sink.check(ready)
+    world.receiver.nextWithData({ ...behaviours.healthy(), name: 'slow to end', delayMs: 700 })
+    const before = world.receiver.connections.secured
+    await shipAll(sink, batches)
+    expect(world.receiver.connections.secured).toBe(before + 2)
+    expect(world.receiver.connections.withData).toBe(1)
+  })
+
   test('a client certificate that is refused: with the handshake, or behind it', async () => {
     world = await makeWorld({ maxVersion })
     const other = await makeAuthority({ commonName: 'Another CA' })
