@@ -18,7 +18,7 @@ interface EmbeddedValues {
 const EMBEDDED: Component<EmbeddedValues> = {
   schema: {
     retention_in_hours: { doc: 'how long delivered events stay for replay', format: 'tap_whole_number', min: 0, max: 87_600, default: 24 },
-    max_size_in_mb: { doc: 'how much the buffer may hold', format: 'tap_whole_number', min: 1, max: 100_000_000, default: 10_240 },
+    max_size_in_mb: { doc: 'how much the buffer may hold', format: 'tap_whole_number', min: 8, max: 100_000_000, default: 10_240 },
   },
 }
 

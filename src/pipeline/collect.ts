@@ -4,6 +4,7 @@ import { Backoff } from './backoff.ts'
 import { BufferFullError, type EventBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import type { Conditions } from './conditions.ts'
+import type { Counters } from './counters.ts'
 import { describeError, RetryableError } from './errors.ts'
 import type { Source, SourceService } from './source.ts'
 import type { ServiceState, Unit } from './unit.ts'
@@ -15,6 +16,7 @@ export interface CollectOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly conditions: Conditions
+  readonly counters: Counters
   readonly signal: AbortSignal
   readonly once: boolean
 }
@@ -38,6 +40,7 @@ export async function collect(options: CollectOptions): Promise<void> {
         async (units: AsyncIterable<Unit>) => {
           for await (const unit of units) {
             await buffer.append(unit)
+            tellDeadLetters(options, unit)
             if (backoff.failures > 0) {
               backoff.reset()
               conditions.clear(part)
@@ -71,4 +74,12 @@ async function loadOrStart({ source, service, buffer, log }: CollectOptions): Pr
   log.info({ service: service.name }, changed ? `start_time_in_utc_format has changed: starting again from ${from}` : `First start, from ${from}`)
   await buffer.startService(source.inputId, service.name, settled, service.startTime)
   return { settled, readAt: saved?.readAt ?? 0, holes: [], seen: [], startTime: service.startTime }
+}
+
+function tellDeadLetters({ source, service, log, counters }: CollectOptions, { deadLetters, window }: Unit): void {
+  const part = `${source.name}/${service.name}`
+  for (const { reason, size } of deadLetters) {
+    counters.add('dead_letters_total', { input: source.name, service: service.name, reason: 'malformed' })
+    log.error({ part, reason, size, from: new Date(window.from).toISOString(), to: new Date(window.to).toISOString() }, `An event of ${part} cannot be delivered and is kept as a dead letter: ${reason}`)
+  }
 }

@@ -56,6 +56,7 @@ export async function deliver(options: DeliverOptions): Promise<void> {
     if (shipment.eventsRead > 0) {
       counters.add('delivery_attempts_total', { output, result: 'delivered' })
       counters.add('events_delivered_total', { output }, shipment.eventsRead - shipment.deadLetters.length)
+      if (shipment.deadLetters.length > 0) counters.add('dead_letters_total', { output, reason: 'refused' }, shipment.deadLetters.length)
     }
     const waitedMs = conditions.clear(output)
     if (waitedMs !== null) log.info({ output }, `Delivery to ${output} works again after ${Math.round(waitedMs / 1000)} s`)

@@ -43,3 +43,11 @@ export function* eventsOf(chunk: Chunk): Generator<Uint8Array, void, undefined> 
     start = end + 1
   }
 }
+
+/** Gives a chunk's memory back now and not when the garbage collector comes round to it. The chunk is empty afterwards. */
+export function releaseBytes(chunk: Chunk): void {
+  for (const { buffer, byteLength } of [chunk.lines, chunk.fingerprints]) {
+    // A view of a part is not alone with its memory.
+    if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
+  }
+}

@@ -16,6 +16,7 @@ export type Delivery = Writable | ((batches: AsyncIterable<Batch>) => Promise<vo
  * - `ship` gives a Writable of batches that calls back from `_final` only when everything written to it is safe at the destination, or a
  *   function that resolves only then. `await pipeline(batches, sink.ship(..))` resolved **means delivered**, and nothing can take that back.
  * - it fails (with anything) when that is not certain: nothing may then be assumed, and the same events come again in a new shipment.
+ * - a batch's bytes are its own: it may give them back early (`releaseBytes`), which keeps memory flat; whoever ships needs them no more.
  * - no connection is made for a shipment without events.
  * - `check` proves that the destination can be reached and accepts us, without writing events.
  * - `close` is safe at any time, also twice; it leaves no socket, timer or file open. Open shipments fail.

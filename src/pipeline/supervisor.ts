@@ -67,7 +67,7 @@ export async function supervise(options: SupervisorOptions): Promise<void> {
     }
   }
 
-  const collecting = sources.flatMap((source) => source.services.map((service) => guard(collect({ source, service, buffer, clock, log, conditions, signal: stop, once }))))
+  const collecting = sources.flatMap((source) => source.services.map((service) => guard(collect({ source, service, buffer, clock, log, conditions, counters, signal: stop, once }))))
   const delivering = outputs.map(({ name, sink, transforms, shipmentsInFlight, maxShipmentEvents, maxShipmentBytes }) => {
     const { cursor, missedEvents } = cursors.get(name) ?? unopened(name)
     if (missedEvents > 0) log.error({ output: name, missedEvents }, `Output ${name} was off for so long that ${missedEvents} events it had not yet got are gone from the buffer`)

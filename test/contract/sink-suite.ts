@@ -35,10 +35,15 @@ export interface SinkHarness {
 
 /** Sends the batches as one shipment, in the way of the pipeline, but that the sink alone is told of the signal. */
 export async function shipAll(sink: Sink, batches: Iterable<Batch>, signal: AbortSignal = new AbortController().signal): Promise<void> {
-  const source = Readable.from(batches, { highWaterMark: 1 })
+  const source = Readable.from(owned(batches), { highWaterMark: 1 })
   const delivery = sink.ship({ signal, reject: () => undefined })
   if (typeof delivery === 'function') await pipeline(source, delivery)
   else await pipeline(source, delivery)
+}
+
+/** A sink may give back the bytes that it gets, so each shipment has its own. */
+function* owned(batches: Iterable<Batch>): Generator<Batch> {
+  for (const batch of batches) yield { ...batch, lines: new Uint8Array(batch.lines), fingerprints: new Uint8Array(batch.fingerprints) }
 }
 
 /** What every sink owes (src/pipeline/sink.ts), checked against its real destination. */

@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { BufferFullError, type EventBuffer } from '../../src/pipeline/buffer.ts'
 import { collect } from '../../src/pipeline/collect.ts'
 import { Conditions } from '../../src/pipeline/conditions.ts'
+import { Counters } from '../../src/pipeline/counters.ts'
 import { RetryableError } from '../../src/pipeline/errors.ts'
 import type { Source } from '../../src/pipeline/source.ts'
 import type { ServiceState, Unit } from '../../src/pipeline/unit.ts'
@@ -27,7 +28,7 @@ function scripted(answer: (state: ServiceState, call: number) => AsyncIterable<U
 function run(buffer: EventBuffer, source: Source, change: { startTime?: number | null; once?: boolean; signal?: AbortSignal; conditions?: Conditions } = {}): Promise<void> {
   return collect({
     source, buffer, service: { name: 'clicksBlocked', startTime: change.startTime ?? null }, clock: hurried, log: silent,
-    conditions: change.conditions ?? new Conditions(() => NOW), signal: change.signal ?? new AbortController().signal, once: change.once ?? true,
+    conditions: change.conditions ?? new Conditions(() => NOW), counters: new Counters(), signal: change.signal ?? new AbortController().signal, once: change.once ?? true,
   })
 }
 

@@ -128,7 +128,7 @@ export class TapSimulation {
   #collect(sources: readonly Source[], signal: AbortSignal, once: boolean): Promise<unknown> {
     const { clock, log, conditions, buffer } = this
     return Promise.all(
-      sources.flatMap((source) => source.services.map((service) => collect({ source, service, buffer, clock, log, conditions, signal, once }))),
+      sources.flatMap((source) => source.services.map((service) => collect({ source, service, buffer, clock, log, conditions, counters: this.counters, signal, once }))),
     )
   }
 

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream'
 import type { Batch } from '../../pipeline/event.ts'
 import { RetryableError } from '../../pipeline/errors.ts'
 import type { ShipmentContext, Sink } from '../../pipeline/sink.ts'
-import { encodeLines, linePrefix } from '../devo/line.ts'
+import { encodeLines, linePrefix } from '../line.ts'
 
 export interface ConsoleConfig {
   /** line: as on the wire to Devo. ndjson: the same JSON alone. */

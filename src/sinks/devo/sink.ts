@@ -1,11 +1,11 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
-import type { Batch } from '../../pipeline/event.ts'
+import { releaseBytes, type Batch } from '../../pipeline/event.ts'
 import type { ShipmentContext, Sink } from '../../pipeline/sink.ts'
 import type { DevoConfig } from './config.ts'
 import type { Connect } from './connection.ts'
 import { Endpoint } from './endpoint.ts'
-import { encodeLines, linePrefix } from './line.ts'
+import { encodeLines, linePrefix } from '../line.ts'
 import type { Proof } from './proof.ts'
 import { ShipmentStream } from './shipment-stream.ts'
 import { connectTls } from './tls-connection.ts'
@@ -80,7 +80,9 @@ class DevoSink implements Sink {
 
   #encode(batch: Batch): Buffer {
     const { hostName, tagOf } = this.#settings
-    return encodeLines(batch, linePrefix(batch.pulledAt, hostName, tagOf(batch.inputId, batch.service)))
+    const lines = encodeLines(batch, linePrefix(batch.pulledAt, hostName, tagOf(batch.inputId, batch.service)))
+    releaseBytes(batch)
+    return lines
   }
 }
 

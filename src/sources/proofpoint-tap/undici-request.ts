@@ -5,6 +5,7 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import type { Dispatcher } from 'undici'
 import { describeError, RetryableError } from '../../pipeline/errors.ts'
 import type { HttpRequest } from './http.ts'
+import { createAgent } from './undici.ts'
 import { MINUTE_MS, SECOND_MS } from './windows.ts'
 
 const CONNECT_TIMEOUT_MS = 10 * SECOND_MS
@@ -33,9 +34,8 @@ export function createHttpClient({ ca, timeouts = {} }: {
 
   async function open(): Promise<Dispatcher> {
     const authorities = ca === null ? {} : { ca: [...getCACertificates('default'), await readAuthorities(ca)] }
-    const { EnvHttpProxyAgent } = await import('undici')
     const tls = { timeout: connectMs, ...authorities }
-    return new EnvHttpProxyAgent({
+    return createAgent({
       connect: tls,
       requestTls: tls,
       proxyTls: tls,

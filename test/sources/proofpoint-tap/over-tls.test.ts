@@ -41,7 +41,7 @@ it('collects over real TLS, all services of an input at once', async () => {
   const buffer = new MemoryBuffer()
   const sources = await createTapSources([input], { clock, log, quotaLog: buffer, conditions, counters: new Counters() })
   const signal = new AbortController().signal
-  await Promise.all(sources.flatMap((source) => source.services.map((service) => collect({ source, service, buffer, clock, log, conditions, signal, once: true }))))
+  await Promise.all(sources.flatMap((source) => source.services.map((service) => collect({ source, service, buffer, clock, log, conditions, counters: new Counters(), signal, once: true }))))
   for (const source of sources) await source.close()
 
   expect(buffer.events.size).toBe(4 * 169)

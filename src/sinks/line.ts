@@ -1,5 +1,5 @@
-import { countEvents, eventsOf, type Batch } from '../../pipeline/event.ts'
-import { isEmptyEvent, mayHaveOwnMembers, tailFor, wireTail } from '../../pipeline/wire.ts'
+import { countEvents, eventsOf, type Batch } from '../pipeline/event.ts'
+import { isEmptyEvent, mayHaveOwnMembers, tailFor, wireTail } from '../pipeline/wire.ts'
 
 /** Syslog priority 14: facility user, severity info; what Devo's own collectors send. */
 const PRIORITY = 14

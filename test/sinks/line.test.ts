@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { eventsOf } from '../../../src/pipeline/event.ts'
-import { encodeLines, linePrefix } from '../../../src/sinks/devo/line.ts'
-import { parseDevoLine } from '../../../src/simulator/devo-line.ts'
-import { batchOf } from '../../contract/batches.ts'
+import { eventsOf } from '../../src/pipeline/event.ts'
+import { encodeLines, linePrefix } from '../../src/sinks/line.ts'
+import { parseDevoLine } from '../../src/simulator/devo-line.ts'
+import { batchOf } from '../contract/batches.ts'
 
 const PULLED_AT = Date.UTC(2023, 5, 27, 10, 0, 0, 123)
 const PREFIX = linePrefix(PULLED_AT, 'collector-1', 'mail.proofpoint.tapsiem_v2.clicksblocked')
