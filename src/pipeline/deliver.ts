@@ -41,8 +41,7 @@ export async function deliver(options: DeliverOptions): Promise<void> {
   const signal = AbortSignal.any([abort, failed.signal])
   const ended = AbortSignal.any([signal, stop])
   const endedOrDrained = AbortSignal.any([ended, drain])
-  const state = { inFlight: 0, free: Promise.withResolvers<undefined>() }
-  state.free.promise.catch(() => undefined)
+  const state = { inFlight: 0, free: freeSlot() }
   let committed: Promise<void> = Promise.resolve()
   const isEnded = (): boolean => ended.aborted
 
@@ -85,7 +84,7 @@ export async function deliver(options: DeliverOptions): Promise<void> {
           onProven(shipment)
           state.inFlight -= 1
           state.free.resolve(undefined)
-          state.free = Promise.withResolvers()
+          state.free = freeSlot()
         })
       committed.catch((error: unknown) => {
         failed.abort(error)
@@ -101,6 +100,13 @@ export async function deliver(options: DeliverOptions): Promise<void> {
   await committed.catch((error: unknown) => {
     if (error !== stop.reason && error !== abort.reason) throw error
   })
+}
+
+/** Often nobody waits for it when a shipment fails for good: the error is told by `committed`. */
+function freeSlot(): PromiseWithResolvers<undefined> {
+  const free = Promise.withResolvers<undefined>()
+  free.promise.catch(() => undefined)
+  return free
 }
 
 async function waitBeyond({ output, buffer }: DeliverOptions, cursor: Cursor, signal: AbortSignal): Promise<void> {

@@ -94,13 +94,15 @@ describe('a run', () => {
 })
 
 describe('run --once', () => {
-  test('delivers what is due and leaves with 0; again, it delivers nothing twice', async () => {
-    const world = await makeWorld({ traffic: { until: Date.now() - 2 * MINUTE_MS } })
+  test('delivers what is due and leaves with 0; again, it delivers nothing twice of what the look-back shows once more', async () => {
+    const world = await makeWorld({ perHour: 600, traffic: { until: readableUntil() } })
     expect(await world.run(['run', '--once'])).toMatchObject({ code: 0, stderr: '' })
     const first = world.compare()
     expect(first).toMatchObject(FULL)
-    expect(first.expected).toBeGreaterThan(400)
+    expect(first.expected).toBeGreaterThan(2_000)
+    const requests = world.model.log.entries.length
     expect(await world.run(['run', '--once'])).toMatchObject({ code: 0 })
+    expect(world.model.log.entries.slice(requests).reduce((sum, { events }) => sum + events, 0)).toBeGreaterThan(20)
     expect(world.compare()).toMatchObject({ ...FULL, expected: first.expected })
   })
 
@@ -136,8 +138,10 @@ describe('run --once', () => {
 
   test('counts an event as delivered only once it is proven', async () => {
     const world = await makeWorld({ traffic: { until: Date.now() - 2 * MINUTE_MS } })
-    // Every event is read into the memory of a receiver that is then killed: it looks like a success.
-    world.receiver.nextWithData(...Array.from({ length: 2 }, () => behaviours.killed({ lines: 5 })))
+    // All of them look like a success: read into memory and killed, ended without being read, a terminator whose backend is gone.
+    world.receiver.nextWithData(
+      behaviours.killed(), behaviours.endEarly({ afterMs: 100 }, { reads: 'discard' }), behaviours.deadBackend(100, 'discard'), behaviours.killed(),
+    )
     expect(await world.run(['run', '--once'])).toMatchObject({ code: 0 })
     expect(world.receiver.discardedEvents).toBeGreaterThan(0)
     expect(world.compare()).toMatchObject(FULL)

@@ -30,9 +30,8 @@ describe('the health page', () => {
     const collector = world.start(['run'])
     const port = await collector.httpPort()
     expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200)
-    const { body } = await lookUntil(port, ({ status, body: { reasons } }) => status === 503 && reasons.some(({ part }) => part === 'devo_1'))
+    const { body } = await lookUntil(port, ({ status, body: { reasons } }) => status === 503 && reasons.some(({ part, reason }) => part === 'devo_1' && reason.includes('ECONNREFUSED')))
     expect(body.ready).toBe(false)
-    expect(body.reasons.find(({ part }) => part === 'devo_1')?.reason).toContain('ECONNREFUSED')
     expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200)
 
     await world.receiver.acceptConnections()
@@ -48,8 +47,7 @@ describe('the health page', () => {
     })
     const collector = world.start(['run'])
     const port = await collector.httpPort()
-    const { body } = await lookUntil(port, ({ status, body: { reasons } }) => status === 503 && reasons.some(({ part }) => part === 'proofpoint_tap/clicksBlocked'))
-    expect(body.reasons.find(({ part }) => part === 'proofpoint_tap/clicksBlocked')?.reason).toContain('login refused (401)')
+    const { body } = await lookUntil(port, ({ status, body: { reasons } }) => status === 503 && reasons.some(({ part, reason }) => part === 'proofpoint_tap/clicksBlocked' && reason.includes('login refused (401)')))
     expect(JSON.stringify(body)).not.toContain('another-password')
     // It stays and tries again, whatever the API answers, but it does not burn the quota.
     expect(world.model.log.entries.length).toBeLessThanOrEqual(8)

@@ -114,12 +114,12 @@ describe('reset', () => {
 })
 
 describe('a second collector on the same state folder', () => {
-  test.each([['run'], ['run', '--once']])('leaves with 1 within 5 s and says who holds it: %s %s', async (...args) => {
+  test.each([[['run']], [['run', '--once']]])('leaves with 1 within 5 s and says who holds it: %j', async (args) => {
     const world = await makeWorld({ traffic: { until } })
     const first = world.start(['run'])
     await world.allArrive(until)
     const began = performance.now()
-    const second = await world.run(args.filter(Boolean))
+    const second = await world.run(args)
     expect(performance.now() - began).toBeLessThan(5_000)
     expect(second.code).toBe(1)
     expect(second.stdout).toContain(world.stateDir)

@@ -46,6 +46,25 @@ describe('the first signal', () => {
     expect(world.compare().missing).toEqual([])
   })
 
+  test('ends with 0 while an output is stuck that has delivered before', async () => {
+    const world = await makeWorld({
+      traffic: { until },
+      configure: ({ outputs }) => Object.assign(outputs.devo_1?.config ?? {}, { drain_timeout_in_seconds: 600 }),
+    })
+    const collector = world.start(['run'])
+    await world.allArrive(until)
+    await world.receiver.until(() => world.receiver.openConnections === 0)
+    world.receiver.behaviour = behaviours.neverEnd()
+    world.add({ service: 'clicksBlocked', createdAt: Date.now() - MINUTE_MS, content: { id: 'in the shipment that is stuck' } })
+    await world.allArrive(until)
+    const { code, stdout } = await collector.stop()
+    expect(stdout).not.toContain('Unexpected error')
+    expect(code).toBe(0)
+    world.receiver.behaviour = behaviours.healthy()
+    expect(await world.run(['run', '--once'])).toMatchObject({ code: 0 })
+    expect(world.compare().missing).toEqual([])
+  })
+
   test('ends with 0 while the endpoint refuses connections, and while the API does not answer', async () => {
     const world = await makeWorld({ traffic: { until } })
     world.receiver.refuseConnections()
