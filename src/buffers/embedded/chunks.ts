@@ -6,7 +6,7 @@ import type { Unit } from '../../pipeline/unit.ts'
 import { damaged } from './failures.ts'
 
 /** A read looks at most this far ahead, so that a page stays small: memory holds two pages a shipment. */
-const PAGE_BYTES = 1024 * 1024
+const PAGE_BYTES = 256 * 1024
 const PAGE_CHUNKS = 64
 const NEWLINE = 0x0a
 

@@ -48,7 +48,9 @@ export class ThreadedStore implements StoreClient {
 
   constructor() {
     // Beside the sources while run from them, beside the compiled files otherwise.
-    this.#worker = new Worker(new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url))
+    const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
+    // What it makes is handed over at once: a small space for young objects keeps the dead ones few (as in cli.ts).
+    this.#worker = new Worker(file, { resourceLimits: { maxYoungGenerationSizeMb: 2 } })
     this.#worker.on('message', (response: Response) => this.#settle(response))
     this.#worker.on('error', (error) => this.#fail(new Error('the thread of the embedded buffer failed', { cause: error })))
     this.#worker.on('exit', () => this.#fail(new Error('the embedded buffer is closed')))
