@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
 import { checkStartTimes } from '../config/load.ts'
 import type { CollectorConfig } from '../config/types.ts'
-import { Backoff } from '../pipeline/backoff.ts'
+import { retryBackoff } from '../pipeline/backoff.ts'
 import type { EventBuffer } from '../pipeline/buffer.ts'
 import type { Clock } from '../pipeline/clock.ts'
 import { Conditions } from '../pipeline/conditions.ts'
@@ -36,8 +36,8 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
   }
   try {
     if (config.http.enabled && !once) {
-      const { host, port } = config.http
-      open.http = await startHealthServer({ host, port, log, readiness: () => readiness(config, conditions, open.buffer) })
+      const { host, port, token } = config.http
+      open.http = await startHealthServer({ host, port, token, log, readiness: () => readiness(config, conditions, open.buffer) })
     }
     const buffer = await openBuffer(options, conditions)
     if (buffer === null) return
@@ -55,7 +55,7 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
 
 /** A state folder that cannot be written is waited for; null where the stop came first. */
 async function openBuffer({ config, clock, log, stop, once }: CollectorOptions, conditions: Conditions): Promise<EventBuffer | null> {
-  const backoff = new Backoff(1_000, 60_000)
+  const backoff = retryBackoff()
   const stopped = (): boolean => stop.aborted
   while (!stopped()) {
     try {

@@ -1,5 +1,5 @@
 import { defaultConfigPath, loadConfig } from '../config/load.ts'
-import { describeProblem } from '../pipeline/errors.ts'
+import { ConfigurationError, describeProblem } from '../pipeline/errors.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { SecretScrubber } from '../telemetry/secrets.ts'
 import type { CollectorConfig, LoadedConfig } from '../config/types.ts'
@@ -9,9 +9,18 @@ export interface ConfigOption {
   readonly config?: string | undefined
 }
 
-/** The user's configuration with its warnings. Throws ConfigurationError with all problems. */
-export async function load({ config }: ConfigOption): Promise<LoadedConfig> {
-  return loadConfig({ file: config ?? defaultConfigPath(process.cwd(), process.env), env: process.env, now: Date.now() })
+/**
+ * The user's configuration with its warnings. Throws ConfigurationError with all problems, and has then named the file. Commands that make no
+ * connection pass `checkCertificates: false`: an operator must see the status also while a certificate is missing.
+ */
+export async function load({ config }: ConfigOption, { checkCertificates = true } = {}): Promise<LoadedConfig> {
+  const file = config ?? defaultConfigPath(process.cwd(), process.env)
+  try {
+    return await loadConfig({ file, env: process.env, now: Date.now(), checkCertificates })
+  } catch (error) {
+    if (error instanceof ConfigurationError) process.stderr.write(`${file} cannot be used as it is:\n`)
+    throw error
+  }
 }
 
 /** The log of a command: `run` writes it to standard output, the others and a run with a console output to standard error. */

@@ -1,4 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { formatProblems } from '../config/report.ts'
+import { parseTime } from '../config/start-time.ts'
 import { ConfigurationError, describeError, FatalError } from '../pipeline/errors.ts'
 import { EXIT } from './exit.ts'
 import { version } from './version.ts'
@@ -58,7 +60,7 @@ export async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     // Help and version are asked for; all else that commander throws is a command line that cannot work.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
-    if (error instanceof ConfigurationError) return fail(error.message, EXIT.usage)
+    if (error instanceof ConfigurationError) return fail(formatProblems(error.problems), EXIT.usage)
     if (error instanceof FatalError) return fail(describeError(error), EXIT.failure)
     return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), EXIT.failure)
   }
@@ -76,9 +78,8 @@ function seconds(text: string): number {
 }
 
 function time(text: string): number {
-  const zoned = /(?:Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`
-  const value = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?/.test(text) ? Date.parse(zoned.length === 11 ? text : zoned.replace(' ', 'T')) : NaN
-  if (Number.isNaN(value)) throw new InvalidArgumentError('expected a UTC time such as 2026-11-20T00:00:00Z.')
+  const value = parseTime(text)
+  if (value === null) throw new InvalidArgumentError('expected a UTC time such as 2026-11-20T00:00:00Z.')
   return value
 }
 

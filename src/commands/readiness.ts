@@ -10,7 +10,8 @@ export async function readiness(config: CollectorConfig, conditions: Conditions,
   const services = (await buffer?.snapshot())?.services ?? []
   const parts = services.map((entry) => ({ ...entry, part: `${inputNames.get(entry.inputId) ?? entry.inputId}/${entry.service}` }))
   return {
-    ready: buffer !== null && reasons.length === 0,
+    // a hole stops nothing: the service reads on behind it
+    ready: buffer !== null && reasons.every(({ part }) => part.endsWith('/holes')),
     role: 'active',
     reasons: buffer === null && reasons.length === 0 ? [{ part: 'buffer', reason: 'opening', since: new Date().toISOString() }] : reasons,
     holes: parts.flatMap(({ part, holes }) => holes.map((hole) => ({ part, ...hole }))),

@@ -10,7 +10,7 @@ import { table } from './table.ts'
 
 /** `status`: where everything stands, read beside a running collector or without one. */
 export async function status(options: ConfigOption & { readonly json?: true }): Promise<number> {
-  const { config, warnings } = await load(options)
+  const { config, warnings } = await load(options, { checkCertificates: false })
   logWarnings(loggerFor(config, 2), warnings)
   let snapshot: BufferSnapshot
   try {
@@ -37,7 +37,7 @@ function describe(config: CollectorConfig, snapshot: BufferSnapshot, now: number
           input: input.name,
           service: name,
           settled: state === undefined ? null : iso(state.settled),
-          lag_seconds: state === undefined ? null : Math.round((now - state.settled) / 1000),
+          lag_seconds: state === undefined ? null : Math.max(0, Math.round((now - state.settled) / 1000)),
           last_read: state === undefined || state.readAt === 0 ? null : iso(state.readAt),
           holes: pieces(state?.holes ?? []),
           gaps: pieces(state?.gaps ?? []),

@@ -23,18 +23,18 @@ export async function validate(options: ConfigOption & { readonly connect?: true
   const snapshot = await stateOf(config)
   const problems = checkStartTimes(
     config,
-    (inputId, service, startTime) => snapshot?.services.some((state) => state.inputId === inputId && state.service === service && state.startTime === startTime) ?? false,
+    (inputId, service, startTime) => snapshot.services.some((state) => state.inputId === inputId && state.service === service && state.startTime === startTime),
     Date.now(),
   )
   if (problems.length > 0) throw new ConfigurationError(problems)
   const services = config.inputs.reduce((sum, input) => sum + input.services.length, 0)
   process.stdout.write(`ok       configuration: ${services} services, outputs ${config.outputs.map(({ name }) => name).join(', ')}\n`)
-  process.stdout.write(`ok       state: ${snapshot === null ? `none yet in ${config.stateDir}` : config.stateDir}\n`)
+  process.stdout.write(`ok       state: ${snapshot.outputs.length === 0 ? `none yet in ${config.stateDir}` : config.stateDir}\n`)
   return options.connect === true ? connect(config) : EXIT.ok
 }
 
-/** Null: the first start is still to come. */
-async function stateOf(config: CollectorConfig): Promise<BufferSnapshot | null> {
+/** A state that cannot be read must be known before the start. */
+async function stateOf(config: CollectorConfig): Promise<BufferSnapshot> {
   try {
     return await readSnapshot(config.stateDir)
   } catch (error) {

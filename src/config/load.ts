@@ -47,8 +47,8 @@ export async function loadConfig({ file, env, now, checkCertificates = true }: L
   }
 }
 
-export { checkStartTimes } from './start-time.ts'
 export { formatProblems } from './report.ts'
+export { checkStartTimes } from './start-time.ts'
 
 /**
  * What `--config` defaults to. A CONFIG_FILE that does not exist is an error later: to run with another file in its place

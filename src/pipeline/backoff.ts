@@ -26,3 +26,8 @@ export class Backoff {
     this.#failures = 0
   }
 }
+
+/** What both hops and whoever opens the buffer wait between two tries: 1 s, doubling to a minute. */
+export function retryBackoff(): Backoff {
+  return new Backoff(1_000, 60_000)
+}

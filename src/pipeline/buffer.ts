@@ -21,7 +21,7 @@ export interface BatchStream extends Readable {
   readonly cursor: Cursor
   /** Events read so far. */
   readonly eventsRead: number
-  /** Reads no further: the stream ends behind what it has read, and its cursor is valid as usual. For a graceful stop. */
+  /** Reads no further: the stream ends behind what it has read, and its cursor is valid as usual. For a graceful stop; never where `to` is given. */
   finish(): void
 }
 

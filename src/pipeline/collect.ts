@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises'
 import type { Logger } from 'pino'
-import { Backoff } from './backoff.ts'
+import { retryBackoff } from './backoff.ts'
 import { BufferFullError, type EventBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import type { Conditions } from './conditions.ts'
@@ -29,7 +29,7 @@ export interface CollectOptions {
 export async function collect(options: CollectOptions): Promise<void> {
   const { source, service, buffer, clock, log, conditions, signal, once } = options
   const part = `${source.name}/${service.name}`
-  const backoff = new Backoff(1_000, 60_000)
+  const backoff = retryBackoff()
   const stopped = (): boolean => signal.aborted
   while (!stopped()) {
     try {

@@ -1,10 +1,10 @@
 import type { Logger } from 'pino'
-import { Backoff } from './backoff.ts'
+import { retryBackoff } from './backoff.ts'
 import type { Cursor, EventBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import type { Conditions } from './conditions.ts'
 import type { Counters } from './counters.ts'
-import { describeError, RetryableError } from './errors.ts'
+import { describeError, FatalError, isBug, RetryableError } from './errors.ts'
 import { Shipment } from './shipment.ts'
 import type { Sink } from './sink.ts'
 import type { Transform } from './transform.ts'
@@ -41,20 +41,24 @@ export async function deliver(options: DeliverOptions): Promise<void> {
   const signal = AbortSignal.any([abort, failed.signal])
   const ended = AbortSignal.any([signal, stop])
   const endedOrDrained = AbortSignal.any([ended, drain])
-  const state = { inFlight: 0, free: freeSlot() }
+  /** Of the shipments in flight, oldest first; each is done when its cursor is committed, in order. */
+  const commits: Promise<void>[] = []
   let committed: Promise<void> = Promise.resolve()
   const isEnded = (): boolean => ended.aborted
 
   const onFailure = (error: unknown, attempt: number): void => {
     counters.add('delivery_attempts_total', { output, result: 'failed' })
     const reason = describeError(error)
-    if (conditions.set(output, reason)) log.warn({ output, attempt, err: error }, `Delivery to ${output} failed, its events are sent again: ${reason}`)
+    const isNews = conditions.set(output, reason)
+    // One output's bug must not stop the others.
+    if (isNews && isBug(error)) log.error({ output, stack: error instanceof Error ? error.stack : undefined }, `A bug in output ${output}: ${reason}`)
+    if (isNews) log.warn({ output, attempt, err: error }, `Delivery to ${output} failed, its events are sent again: ${reason}`)
     else log.debug({ output, attempt }, `Delivery to ${output} failed again: ${reason}`)
   }
   const onProven = (shipment: Shipment): void => {
-    if (shipment.eventsRead > 0) {
+    if (shipment.eventsSent > 0) {
       counters.add('delivery_attempts_total', { output, result: 'delivered' })
-      counters.add('events_delivered_total', { output }, shipment.eventsRead - shipment.deadLetters.length)
+      counters.add('events_delivered_total', { output }, shipment.eventsSent - shipment.deadLetters.length)
       if (shipment.deadLetters.length > 0) counters.add('dead_letters_total', { output, reason: 'refused' }, shipment.deadLetters.length)
     }
     const waitedMs = conditions.clear(output)
@@ -65,31 +69,20 @@ export async function deliver(options: DeliverOptions): Promise<void> {
     await checked(options, ended)
     let from = options.cursor
     while (!isEnded()) {
-      if (state.inFlight >= options.shipmentsInFlight) {
-        await state.free.promise
-        continue
-      }
+      // A slot is free only when its cursor is committed, or shipments would pile up behind one that fails.
+      if (commits.length >= options.shipmentsInFlight) await commits.shift()
       await waitBeyond(options, from, endedOrDrained)
       if (isEnded()) break
       const shipment = new Shipment(from, {
         output, sink, buffer, transforms: options.transforms, clock: options.clock, signal, stop: ended, onFailure,
         maxEvents: options.maxShipmentEvents, maxBytes: options.maxShipmentBytes,
       })
-      state.inFlight += 1
-      // A slot is free only when its cursor is committed, or shipments would pile up behind one that fails.
       committed = committed
         .then(() => shipment.proven)
         .then(() => commit(options, shipment, signal))
-        .then(() => {
-          onProven(shipment)
-          state.inFlight -= 1
-          state.free.resolve(undefined)
-          state.free = freeSlot()
-        })
-      committed.catch((error: unknown) => {
-        failed.abort(error)
-        state.free.reject(error)
-      })
+        .then(() => onProven(shipment))
+      committed.catch((error: unknown) => failed.abort(error))
+      commits.push(committed)
       from = await shipment.readEnded
       if (drain.aborted && shipment.eventsRead === 0) break
     }
@@ -100,13 +93,6 @@ export async function deliver(options: DeliverOptions): Promise<void> {
   await committed.catch((error: unknown) => {
     if (error !== stop.reason && error !== abort.reason) throw error
   })
-}
-
-/** Often nobody waits for it when a shipment fails for good: the error is told by `committed`. */
-function freeSlot(): PromiseWithResolvers<undefined> {
-  const free = Promise.withResolvers<undefined>()
-  free.promise.catch(() => undefined)
-  return free
 }
 
 async function waitBeyond({ output, buffer }: DeliverOptions, cursor: Cursor, signal: AbortSignal): Promise<void> {
@@ -121,7 +107,7 @@ async function waitBeyond({ output, buffer }: DeliverOptions, cursor: Cursor, si
 
 /** The endpoint is probed before the first shipment, and until it answers. */
 async function checked({ output, sink, clock, log, conditions }: DeliverOptions, signal: AbortSignal): Promise<void> {
-  const backoff = new Backoff(1_000, 60_000)
+  const backoff = retryBackoff()
   conditions.set(output, 'connecting')
   for (;;) {
     try {
@@ -131,6 +117,7 @@ async function checked({ output, sink, clock, log, conditions }: DeliverOptions,
       return
     } catch (error) {
       signal.throwIfAborted()
+      if (error instanceof FatalError) throw error
       const reason = describeError(error)
       if (conditions.set(output, reason)) log.warn({ output, err: error }, `Output ${output} is not reachable, trying again: ${reason}`)
       await clock.sleep(backoff.next(), signal)
@@ -140,7 +127,7 @@ async function checked({ output, sink, clock, log, conditions }: DeliverOptions,
 
 /** Nothing is sent again because the cursor could not be written: only the writing is repeated. */
 async function commit({ output, buffer, clock, log, conditions }: DeliverOptions, shipment: Shipment, signal: AbortSignal): Promise<void> {
-  const backoff = new Backoff(1_000, 60_000)
+  const backoff = retryBackoff()
   for (;;) {
     try {
       // proven implies that one attempt has read to the end

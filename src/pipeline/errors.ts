@@ -38,6 +38,11 @@ export class FatalError extends Error {
   override readonly name = 'FatalError'
 }
 
+/** True for what only a mistake in the code throws. The errors of sockets, files and libraries have a code. */
+export function isBug(error: unknown): boolean {
+  return (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) && !('code' in error)
+}
+
 /** The message with those of its causes: `sending shipment: connection reset`. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)

@@ -1,9 +1,9 @@
 import { pipeline } from 'node:stream/promises'
-import { Backoff } from './backoff.ts'
+import { retryBackoff } from './backoff.ts'
 import type { BatchStream, Cursor, EventBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import { FatalError } from './errors.ts'
-import { eventsOf, FINGERPRINT_BYTES, type Batch } from './event.ts'
+import { countEvents, eventsOf, FINGERPRINT_BYTES, type Batch } from './event.ts'
 import type { Sink } from './sink.ts'
 import type { Transform } from './transform.ts'
 import type { DeadLetter } from './unit.ts'
@@ -33,7 +33,9 @@ export class Shipment {
   /** Behind its last event; undefined until one attempt has read to the end. Later attempts keep it, or they would overlap the successor. */
   to: Cursor | undefined
   deadLetters: readonly DeadLetter[] = []
+  /** Of the attempt that was proven: events read, and those of them that transforms left over. */
   eventsRead = 0
+  eventsSent = 0
   /** Resolves when the successor may begin, with its `from`; rejects where `proven` does so earlier. */
   readonly readEnded: Promise<Cursor>
   readonly proven: Promise<void>
@@ -53,7 +55,7 @@ export class Shipment {
 
   async #run(): Promise<void> {
     const { clock, signal, stop, onFailure } = this.#options
-    const backoff = new Backoff(1_000, 60_000)
+    const backoff = retryBackoff()
     for (;;) {
       try {
         await this.#attempt()
@@ -72,21 +74,27 @@ export class Shipment {
     const { output, sink, buffer, transforms, maxEvents, maxBytes, signal, stop, clock } = this.#options
     const batches = buffer.read(output, { from: this.#from, ...(this.to !== undefined && { to: this.to }), maxEvents, maxBytes, signal })
     batches.once('end', () => this.#endOfRead(batches))
-    const finish = (): void => batches.finish()
+    // A retry must reach the end of its first attempt: the successor begins there, and what lay between would never be sent.
+    const finish = (): void => {
+      if (this.to === undefined) batches.finish()
+    }
     stop.addEventListener('abort', finish)
     if (stop.aborted) finish()
     const rejected: DeadLetter[] = []
+    let eventsSent = 0
+    const transformed = transforming(transforms, (events) => (eventsSent += events))
     const delivery = sink.ship({
       signal,
       reject: (batch, index, reason) => rejected.push(deadLetter(batch, index, reason, output, clock.now())),
     })
     try {
-      if (typeof delivery === 'function') await pipeline(batches, transformed(transforms), delivery, { signal })
-      else await pipeline(batches, transformed(transforms), delivery, { signal })
+      if (typeof delivery === 'function') await pipeline(batches, transformed, delivery, { signal })
+      else await pipeline(batches, transformed, delivery, { signal })
     } finally {
       stop.removeEventListener('abort', finish)
     }
     this.deadLetters = rejected
+    this.eventsSent = eventsSent
   }
 
   #endOfRead(batches: BatchStream): void {
@@ -96,7 +104,7 @@ export class Shipment {
   }
 }
 
-function transformed(transforms: readonly Transform[]) {
+function transforming(transforms: readonly Transform[], count: (events: number) => void) {
   return async function* (batches: AsyncIterable<Batch>): AsyncGenerator<Batch> {
     for await (const batch of batches) {
       let left: Batch | null = batch
@@ -104,7 +112,9 @@ function transformed(transforms: readonly Transform[]) {
         left = transform(left)
         if (left === null) break
       }
-      if (left !== null) yield left
+      if (left === null) continue
+      count(countEvents(left))
+      yield left
     }
   }
 }

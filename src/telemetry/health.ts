@@ -1,4 +1,5 @@
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { hash, timingSafeEqual } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import type { Gap, Hole } from '../pipeline/unit.ts'
@@ -19,14 +20,18 @@ export interface HealthServer {
   close(): Promise<void>
 }
 
-/** `/healthz` is 200 while the process lives, `/readyz` 503 with the reasons while a service or an output cannot make progress. */
+/**
+ * `/healthz` is 200 while the process lives, `/readyz` 503 with the reasons while a service or an output cannot make progress. Where a token is
+ * set, whoever does not send it as `Authorization: Bearer ...` learns the verdict alone: probes need no more, and the reasons name hosts.
+ */
 export async function startHealthServer(options: {
   readonly host: string
   readonly port: number
+  readonly token: string | null
   readonly log: Logger
   readonly readiness: () => Promise<Readiness>
 }): Promise<HealthServer> {
-  const { host, port, log, readiness } = options
+  const { host, port, token, log, readiness } = options
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]
     if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -35,8 +40,11 @@ export async function startHealthServer(options: {
     } else if (path === '/healthz') answer(response, 200, { status: 'alive' })
     else if (path === '/readyz') {
       readiness().then(
-        (state) => answer(response, state.ready ? 200 : 503, state),
-        (error: unknown) => answer(response, 503, { ready: false, reasons: [{ part: 'buffer', reason: String(error) }] }),
+        (state) => answer(response, state.ready ? 200 : 503, isTrusted(request, token) ? state : { ready: state.ready, role: state.role }),
+        (error: unknown) => {
+          log.debug({ err: error }, 'The readiness is not known')
+          answer(response, 503, { ready: false, reasons: [{ part: 'buffer', reason: 'its state cannot be read' }] })
+        },
       )
     } else answer(response, 404, { error: 'not found; there are /healthz and /readyz' })
   })
@@ -69,6 +77,12 @@ function listen(server: Server, port: number, host: string): Promise<void> {
       resolve()
     })
   })
+}
+
+function isTrusted({ headers }: IncomingMessage, token: string | null): boolean {
+  if (token === null) return true
+  const digest = (text: string): Buffer => hash('sha256', text, 'buffer')
+  return timingSafeEqual(digest(headers.authorization ?? ''), digest(`Bearer ${token}`))
 }
 
 function answer(response: ServerResponse, status: number, body: unknown): void {

@@ -65,6 +65,7 @@ class EmbeddedBuffer implements EventBuffer {
     this.#clock = clock
     this.#log = log
     this.#waiters = new Waiters(ends)
+    void store.broken.then((error) => this.#waiters.close(error))
     this.#cancelTrim = clock.after(FIRST_TRIM_MS, this.#trim)
   }
 

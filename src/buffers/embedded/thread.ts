@@ -9,10 +9,14 @@ import type { StoreOptions } from './store.ts'
 export interface StoreClient {
   call<Method extends StoreMethod>(method: Method, ...args: StoreArguments<Method>): Promise<StoreResult<Method>>
   close(): Promise<void>
+  /** Resolves where the store can no longer be called, also after `close`. */
+  readonly broken: Promise<Error>
 }
 
 /** Without a thread: each call blocks until it is done. */
 export class LocalStore implements StoreClient {
+  /** Never: what fails in the calling thread is told by the call. */
+  readonly broken = new Promise<Error>(() => undefined)
   readonly #store: EmbeddedStore
 
   constructor(options: StoreOptions) {
@@ -41,12 +45,15 @@ interface Pending {
 
 /** In a thread of its own: a commit takes 30 to 60 ms, more on a slow disk, and would block sockets, timers and signals. */
 export class ThreadedStore implements StoreClient {
+  readonly broken: Promise<Error>
+  readonly #broken = Promise.withResolvers<Error>()
   readonly #worker: Worker
   readonly #pending = new Map<number, Pending>()
   #lastId = 0
   #failure: Error | null = null
 
   constructor() {
+    this.broken = this.#broken.promise
     // Beside the sources while run from them, beside the compiled files otherwise.
     const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
     // What it makes is handed over at once: a small space for young objects keeps the dead ones few (as in cli.ts).
@@ -98,6 +105,7 @@ export class ThreadedStore implements StoreClient {
 
   #fail(error: Error): void {
     this.#failure ??= error
+    this.#broken.resolve(this.#failure)
     for (const { reject } of this.#pending.values()) reject(this.#failure)
     this.#pending.clear()
   }

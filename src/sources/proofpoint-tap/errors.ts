@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { describeError, RetryableError } from '../../pipeline/errors.ts'
+import { describeError, isBug, RetryableError } from '../../pipeline/errors.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import type { HttpResponse } from './http.ts'
 import { MalformedResponseError } from './malformed.ts'
@@ -82,11 +82,6 @@ export function transportError(error: unknown, origin: string): TapError {
   )
   if (isUnreachable) return new TapError('unreachable', `cannot reach ${origin}: ${describeError(error)}`, { cause: error })
   return new TapError('broken', `the answer failed: ${describeError(error)}`, { cause: error })
-}
-
-/** The errors of sockets, decoders and undici all have a code. */
-function isBug(error: unknown): boolean {
-  return (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) && !('code' in error)
 }
 
 function causes(error: unknown): { code: string; message: string }[] {

@@ -2,7 +2,7 @@ import PQueue from 'p-queue'
 import type { Logger } from 'pino'
 import { Backoff } from '../../pipeline/backoff.ts'
 import type { Clock } from '../../pipeline/clock.ts'
-import { describeError } from '../../pipeline/errors.ts'
+import { describeError, RetryableError } from '../../pipeline/errors.ts'
 import type { QuotaLog } from '../../pipeline/source.ts'
 import { retryAfter, TapError } from './errors.ts'
 import type { HttpResponse } from './http.ts'
@@ -170,7 +170,10 @@ export class RequestPool {
         await work()
         return
       } catch (error) {
-        this.#tell(asking, `${what} the log of requests failed, so none is sent: ${describeError(error)}`)
+        if (!(error instanceof RetryableError)) throw error
+        const reason = `${what} the log of requests failed, so none is sent: ${describeError(error)}`
+        this.#deps.log[backoff.failures === 0 ? 'warn' : 'debug']({ pool: this.#label }, reason)
+        this.#tell(asking, reason)
         await this.#deps.clock.sleep(backoff.next(), asking.signal)
       }
     }

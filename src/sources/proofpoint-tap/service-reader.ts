@@ -149,8 +149,11 @@ export class ServiceReader {
         held = part
       }
       const { summary, tookMs } = reading
+      const servedTo = floorToSecond(Math.min(window.to, summary.queryEndTime ?? window.to))
+      if (servedTo <= window.from) throw new TapError('broken', `the API was asked for ${writeWindow(window)} and answers only up to ${writeTime(servedTo)}`)
       this.#pulls.received(summary.received, summary.duplicates)
-      return { step, last: held, requestedAt: answer.requestedAt, servedTo: Math.min(window.to, summary.queryEndTime ?? window.to), tookMs }
+      if (summary.invalidUtf8 > 0) this.#log.warn({ window: writeWindow(window), events: summary.invalidUtf8 }, 'Events held bytes that are not UTF-8; each such byte became U+FFFD')
+      return { step, last: held, requestedAt: answer.requestedAt, servedTo, tookMs }
     } catch (error) {
       this.#signal.throwIfAborted()
       const failure = error instanceof TapError ? error : client.failureOf(error)
@@ -169,7 +172,7 @@ export class ServiceReader {
     const { window, kind } = step
     const isShort = servedTo < window.to
     if (isShort) this.#log.warn(`The API was asked for ${writeWindow(window)} and answered up to ${writeTime(servedTo)} only; the rest is read later`)
-    this.#passes.served(step, { servedTo: floorToSecond(servedTo), requestedAt, tookMs, now: this.#instant() })
+    this.#passes.served(step, { servedTo, requestedAt, tookMs, now: this.#instant() })
     if (kind === 'probe') {
       const hole = this.#passes.holes.findLast(({ to }) => to <= window.from)
       const piece = hole === undefined ? '' : writeWindow(hole)
