@@ -31,8 +31,14 @@ export default tseslint.config(
     },
   },
   { files: ['src/pipeline/**/*.ts'], rules: forbid(components) },
-  ...['sources', 'buffers', 'transforms', 'sinks', 'simulator'].map((name) => ({
+  ...['sources', 'buffers', 'transforms', 'sinks', 'simulator', 'telemetry'].map((name) => ({
     files: [`src/${name}/**/*.ts`],
     rules: forbid(components.filter((other) => other !== name && !(other === 'kafka' && (name === 'buffers' || name === 'sinks')))),
   })),
+  // what sinks share stands above their folders
+  ...['devo', 'console'].map((name, _index, sinks) => ({
+    files: [`src/sinks/${name}/**/*.ts`],
+    rules: forbid([...components.filter((other) => other !== 'sinks'), ...sinks.filter((other) => other !== name)]),
+  })),
+  { files: ['src/config/**/*.ts'], rules: forbid(['buffers', 'transforms', 'simulator', 'telemetry', 'commands', 'kafka']) },
 )

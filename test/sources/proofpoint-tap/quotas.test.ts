@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import fc from 'fast-check'
 import { pino } from 'pino'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { FatalError } from '../../../src/pipeline/errors.ts'
 import type { HttpResponse } from '../../../src/sources/proofpoint-tap/http.ts'
 import { RequestPool, type Asking } from '../../../src/sources/proofpoint-tap/pool.ts'
 import { poolKey, poolsOf, TapPools } from '../../../src/sources/proofpoint-tap/pools.ts'
@@ -159,6 +160,16 @@ describe('a pool', () => {
       expect(log.requestsCounted()).toBe(1)
       return answer(200)
     })
+  })
+
+  it('does not try for ever what only a person can mend, and sends nothing', async () => {
+    log.count = async () => Promise.reject(new FatalError('buffer.db is damaged'))
+    let sent = 0
+    await expect(send(() => {
+      sent += 1
+      return answer(200)
+    })).rejects.toThrow('buffer.db is damaged')
+    expect(sent).toBe(0)
   })
 
   it('sends nothing while the count cannot be written, says so, and goes on by itself', async () => {

@@ -1,0 +1,43 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { startHealthServer, type Readiness } from '../../src/telemetry/health.ts'
+import { silent } from '../pipeline/support.ts'
+
+const WAITING: Readiness = { ready: false, role: 'active', reasons: [{ part: 'devo_1', reason: 'connect ECONNREFUSED', since: '2026-11-20T00:00:00.000Z' }], holes: [], gaps: [] }
+
+async function serve(token: string | null, readiness: () => Promise<Readiness> = async () => WAITING): Promise<string> {
+  const server = await startHealthServer({ host: '127.0.0.1', port: 0, token, log: silent, readiness })
+  onTestFinished(() => server.close())
+  return `http://127.0.0.1:${server.port ?? 0}`
+}
+
+test('without a token everybody learns the reasons', async () => {
+  const response = await fetch(`${await serve(null)}/readyz`)
+  expect(response.status).toBe(503)
+  expect(await response.json()).toEqual(WAITING)
+})
+
+test('with a token the verdict is for all, and the reasons for whoever sends it', async () => {
+  const url = await serve('the-token')
+  const ask = async (headers: Record<string, string>) => {
+    const response = await fetch(`${url}/readyz`, { headers })
+    return { status: response.status, body: await response.json() }
+  }
+  const verdict = { status: 503, body: { ready: false, role: 'active' } }
+  expect(await ask({})).toEqual(verdict)
+  expect(await ask({ authorization: 'Bearer another' })).toEqual(verdict)
+  expect(await ask({ authorization: 'the-token' })).toEqual(verdict)
+  expect(await ask({ authorization: 'Bearer the-token' })).toEqual({ status: 503, body: WAITING })
+  expect((await fetch(`${url}/healthz`)).status).toBe(200)
+})
+
+test('a state that cannot be read is not ready, and its error stays inside', async () => {
+  const response = await fetch(`${await serve(null, async () => Promise.reject(new Error('/secret/path')))}/readyz`)
+  expect(response.status).toBe(503)
+  expect(await response.text()).not.toContain('/secret/path')
+})
+
+test('only reading is served', async () => {
+  const url = await serve(null)
+  expect((await fetch(`${url}/readyz`, { method: 'POST' })).status).toBe(405)
+  expect((await fetch(`${url}/`)).status).toBe(404)
+})
