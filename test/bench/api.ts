@@ -54,10 +54,14 @@ async function send(response: ServerResponse, pieces: readonly Buffer[]): Promis
   response.end()
 }
 
-process.on('message', (message: { type: 'arm'; bytes: number }) => {
-  const body = makeBody(message.bytes)
-  armed = body
-  process.send?.({ type: 'armed', events: body.events })
+let prepared: ReturnType<typeof makeBody> | null = null
+process.on('message', (message: { type: 'prepare'; bytes: number } | { type: 'arm' }) => {
+  if (message.type === 'arm') {
+    armed = prepared
+    return
+  }
+  prepared = makeBody(message.bytes)
+  process.send?.({ type: 'prepared', events: prepared.events })
 })
 process.on('disconnect', () => process.exit(0))
 server.listen(0, '127.0.0.1', () => process.send?.({ type: 'listening', port: (server.address() as AddressInfo).port }))

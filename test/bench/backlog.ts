@@ -9,7 +9,10 @@ export async function measureBacklog(bench: Bench, bytes: number): Promise<Measu
   await rm(join(bench.dir, 'state'), { recursive: true, force: true })
   await bench.stopReceiver()
   const filling = await bench.collector({ period: 1, probed: false })
-  const events = await bench.arm(bytes)
+  // the first request only asks for the time
+  await bench.api.next('request')
+  const events = await bench.prepare(bytes)
+  bench.arm()
   await bench.api.next('requested')
   const backlog = async (): Promise<number> => (await readSnapshot(join(bench.dir, 'state'))).outputs[0]?.backlogEvents ?? 0
   while ((await backlog()) < events) await new Promise((resolve) => setTimeout(resolve, 100))

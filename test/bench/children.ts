@@ -28,6 +28,12 @@ export class Child {
     return found ?? new Promise((resolve) => this.#waiting.push({ type, resolve }))
   }
 
+  /** Drops the messages of this type that nobody has waited for. */
+  forget(type: string): void {
+    const others = this.#messages.filter((message) => message.type !== type)
+    this.#messages.splice(0, this.#messages.length, ...others)
+  }
+
   async number(type: string, field: string): Promise<number> {
     return Number((await this.next(type))[field])
   }

@@ -21,6 +21,7 @@ try {
     const collector: Measured[] = []
     // in turn, so that a machine that slows down slows both
     for (let round = 0; round < rounds; round += 1) {
+      console.error(`${size} MB, round ${round + 1} of ${rounds} ...`)
       naive.push(await measureNaive(bench, size * MB))
       collector.push(await measureCollector(bench, size * MB))
     }
@@ -28,6 +29,7 @@ try {
     const own = median(collector)
     rows.push(row(`naive loop, ${size} MB`, base, null), row(`collector, ${size} MB`, own, own.eventsPerSecond / base.eventsPerSecond))
   }
+  console.error('a backlog ...')
   rows.push(row('collector, a backlog', await measureBacklog(bench, (quick ? 100 : 300) * MB), null))
 } finally {
   await bench.close()
@@ -36,7 +38,9 @@ try {
 const [cpu] = cpus()
 console.log(`\n${cpus().length} cores (${cpu?.model.trim() ?? 'unknown'}), Node ${process.versions.node}; medians of ${rounds}\n`)
 print(['case', 'events', 'events/s', 'to naive', 's to last proof', 'CPU s per million', 'peak MB'], rows)
+console.error('start and idle ...')
 console.log(`\n${await measureIdle(quick ? 10 : 30)}`)
+console.error('catch-up ...')
 console.log(await measureCatchUp(quick ? 20_000 : 200_000))
 
 function median(runs: readonly Measured[]): Measured {

@@ -60,18 +60,24 @@ export class Bench {
   async collector({ period = 1, probed = true, awaitRequest = true }: { period?: number; probed?: boolean; awaitRequest?: boolean } = {}): Promise<Child> {
     await mkdir(join(this.dir, 'config'), { recursive: true })
     await writeFile(join(this.dir, 'config', 'config.yaml'), this.#config(period))
+    this.api.forget('request')
     const collector = new Child(CLI, ['run', '--config', join(this.dir, 'config', 'config.yaml')], { silent: true })
     if (awaitRequest) await this.api.next('request')
     while (probed && (await readSnapshot(join(this.dir, 'state'))).outputs.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
     return collector
   }
 
-  async arm(bytes: number): Promise<number> {
-    const events = new Promise<number>((resolve) => void this.api.number('armed', 'events').then(resolve))
-    this.api.send({ type: 'arm', bytes })
-    return events
+  /** Makes a window of about so many bytes; gives the number of its events. It is served once armed, to whoever asks next. */
+  async prepare(bytes: number): Promise<number> {
+    this.api.send({ type: 'prepare', bytes })
+    return this.api.number('prepared', 'events')
   }
 
+  arm(): void {
+    this.api.send({ type: 'arm' })
+  }
+
+  /** Counts lines anew; the receiver says when it has read so many. */
   async count(wanted: number): Promise<void> {
     this.receiver.send({ type: 'count', wanted })
     await this.receiver.next('counting')
@@ -115,9 +121,10 @@ export async function measureCollector(bench: Bench, bytes: number): Promise<Mea
   try {
     // two more passes: the probe of the output runs beside the first one
     await new Promise((resolve) => setTimeout(resolve, 3_000))
-    const events = await bench.arm(bytes)
+    const events = await bench.prepare(bytes)
     await bench.count(events)
     const cpuBefore = cpuSeconds(pid)
+    bench.arm()
     const requestedAt = await bench.api.number('requested', 'at')
     const completeAt = await bench.receiver.number('complete', 'at')
     const provenAt = await bench.proven(completeAt)
@@ -138,8 +145,9 @@ export async function measureNaive(bench: Bench, bytes: number): Promise<Measure
   const naive = new Child(script('naive.ts'), [String(bench.apiPort), String(bench.receiverPort), join(bench.dir, 'certs')])
   const pid = naive.process.pid ?? 0
   await naive.next('ready')
-  const events = await bench.arm(bytes)
+  const events = await bench.prepare(bytes)
   await bench.count(events)
+  bench.arm()
   const cpuBefore = cpuSeconds(pid)
   const exited = new Promise((resolve) => naive.process.once('exit', resolve))
   naive.send({ type: 'go' })
