@@ -20,7 +20,7 @@ export function createOutput(output: OutputConfig, config: CollectorConfig, { cl
   return {
     name: output.name,
     sink: createSink(output, config, clock, log),
-    transforms: output.services === null ? [] : [onlyServices(servicesOf(output.services, config))],
+    transforms: output.services === null ? [] : [onlyServices(subsetOf(output.services, config))],
     shipmentsInFlight: output.shipmentsInFlight,
     maxShipmentEvents: output.maxShipmentEvents,
     maxShipmentBytes: output.maxShipmentBytes,
@@ -38,13 +38,12 @@ function createSink(output: OutputConfig, config: CollectorConfig, clock: Clock,
   }
 }
 
-/** `clicksBlocked` means that service of every input, `input/clicksBlocked` of one; as `inputId/service`. */
-function servicesOf(names: readonly string[], config: CollectorConfig): ReadonlySet<string> {
-  const wanted = new Set<string>()
-  for (const input of config.inputs) {
-    for (const service of input.services) {
-      if (names.includes(service.name) || names.includes(`${input.name}/${service.name}`)) wanted.add(`${input.id}/${service.name}`)
-    }
-  }
-  return wanted
+/**
+ * `clicksBlocked` means that service of every input, also of one that is no longer configured and whose events still wait in the buffer;
+ * `input/clicksBlocked` that of one input.
+ */
+function subsetOf(names: readonly string[], config: CollectorConfig): (inputId: string, service: string) => boolean {
+  const inputNames = new Map(config.inputs.map(({ id, name }) => [id, name]))
+  const wanted = new Set(names)
+  return (inputId, service) => wanted.has(service) || wanted.has(`${inputNames.get(inputId) ?? ''}/${service}`)
 }

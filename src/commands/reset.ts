@@ -13,7 +13,7 @@ export async function reset(options: ConfigOption & { readonly service: readonly
   const { config, warnings } = await load(options, { checkCertificates: false })
   const log = loggerFor(config, 2)
   logWarnings(log, warnings)
-  const targets = resolve(options.service, config.inputs)
+  const targets = [...new Map(resolve(options.service, config.inputs).map((target) => [`${target.input.id}/${target.service.name}`, target])).values()]
   const to = new Date(options.to).toISOString()
   if (options.to < Date.now() - HORIZON_MS) {
     throw new ConfigurationError([{ path: '--to', message: 'the API serves only the last 7 days', value: to }])

@@ -45,7 +45,7 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
       log.error(`Not everything could be collected and delivered within ${timeoutMs / 1_000} s; nothing is lost, the next run goes on from here`)
       return EXIT.failure
     }
-    log.info('Everything is saved; goodbye')
+    log.info(once && stop.signal.aborted ? 'Stopped before all was collected and delivered; nothing is lost, the next run goes on from here' : 'Everything is saved; goodbye')
     return EXIT.ok
   } catch (error) {
     if (error instanceof ConfigurationError) throw error

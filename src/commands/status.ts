@@ -45,7 +45,8 @@ function describe(config: CollectorConfig, snapshot: BufferSnapshot, now: number
       }),
     ),
     pools: poolsOf(config.inputs, snapshot.pools, now),
-    outputs: config.outputs.map(({ name, type }) => {
+    // one that is no longer configured may still have a backlog
+    outputs: [...config.outputs, ...snapshot.outputs.filter(({ name }) => config.outputs.every((output) => output.name !== name)).map(({ name }) => ({ name, type: 'off' }))].map(({ name, type }) => {
       const state = snapshot.outputs.find((output) => output.name === name)
       return {
         output: name,

@@ -58,6 +58,8 @@ function fromFile(path: string, root: string): Found {
   try {
     const stats = statSync(file)
     if (stats.isDirectory()) return { text: '', wrong: `reads the file ${file}, which is a folder` }
+    // A device or a pipe may never end.
+    if (!stats.isFile()) return { text: '', wrong: `reads ${file}, which is no ordinary file` }
     if (stats.size > LARGEST_FILE) return { text: '', wrong: `reads the file ${file}, which is larger than 64 KiB` }
     const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file))
     return { text: text.replace(/\r?\n$/, '') }

@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises'
 import type { Logger } from 'pino'
-import { retryBackoff } from './backoff.ts'
+import { Backoff, retryBackoff } from './backoff.ts'
 import { BufferFullError, type EventBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import type { Conditions } from './conditions.ts'
@@ -21,6 +21,9 @@ export interface CollectOptions {
   readonly once: boolean
 }
 
+/** So long without a window cut short by a full buffer, and the next one is tried again soon. */
+const FORGIVEN_AFTER_MS = 15 * 60_000
+
 /**
  * The first hop: one service's units into the buffer, until the signal aborts or, with `once`, all that is due is in.
  * It has a single way back from any failure: the outcome of an append is unknown, so the durable state is loaded again and the
@@ -30,10 +33,14 @@ export async function collect(options: CollectOptions): Promise<void> {
   const { source, service, buffer, clock, log, conditions, signal, once } = options
   const part = `${source.name}/${service.name}`
   const backoff = retryBackoff()
+  const cutShort = new Backoff(1_000, 5 * 60_000)
+  let cutShortAt = -Infinity
   const stopped = (): boolean => signal.aborted
   while (!stopped()) {
+    let isReading = false
     try {
       await buffer.assertRoom()
+      isReading = true
       const state = await loadOrStart(options)
       await pipeline(
         source.units(service.name, state, { signal, once }),
@@ -55,7 +62,13 @@ export async function collect(options: CollectOptions): Promise<void> {
       if (stopped()) return
       if (!(error instanceof RetryableError)) throw error
       if (once && !(error instanceof BufferFullError)) throw error
-      const waitMs = backoff.next()
+      let waitMs = backoff.next()
+      if (isReading && error instanceof BufferFullError) {
+        // Its window is asked for again from the start, and requests are scarce: with an output that is only just too slow such tries thin out.
+        if (clock.monotonic() - cutShortAt > FORGIVEN_AFTER_MS) cutShort.reset()
+        cutShortAt = clock.monotonic()
+        waitMs = cutShort.next()
+      }
       if (conditions.set(part, describeError(error))) {
         log.error({ part, err: error }, `Fetching waits: ${describeError(error)}. Nothing is lost; it goes on by itself`)
       }

@@ -53,6 +53,10 @@ export async function supervise(options: SupervisorOptions): Promise<void> {
   const stop = AbortSignal.any([options.stop, failed.signal])
 
   const cursors = await buffer.openOutputs(outputs.map(({ name, startFrom }) => ({ name, startFrom })))
+  for (const { name, open, backlogEvents } of (await buffer.snapshot()).outputs) {
+    if (open || backlogEvents === 0) continue
+    log.warn({ output: name, backlogEvents }, `Output ${name} is not configured or switched off, and ${backlogEvents} events were not delivered to it; they stay for the retention only. Under its old name it goes on where it was`)
+  }
   let cancelGrace = (): void => undefined
   stop.addEventListener('abort', () => {
     cancelGrace = clock.after(GRACE_MS, () => given.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`)))

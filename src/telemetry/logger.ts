@@ -1,5 +1,5 @@
-import { writeSync } from 'node:fs'
 import { pino, stdSerializers, type Logger } from 'pino'
+import { LineWriter } from './line-writer.ts'
 import { prettyLine } from './pretty.ts'
 import type { SecretScrubber } from './secrets.ts'
 
@@ -17,6 +17,10 @@ export interface LoggerOptions {
  * Whatever comes by passes the scrubber, so that no secret can be logged at any level, in any field.
  */
 export function createLogger({ debug, fd, pretty, scrubber }: LoggerOptions): Logger {
+  const writer = new LineWriter(fd)
+  const form = (line: string): string => (pretty ? prettyLine(line) : line)
+  const tellDropped = (lines: number): string =>
+    form(`${JSON.stringify({ level: 'warn', time: new Date().toISOString(), msg: `${lines} lines of the log are missing: nobody read it for a while` })}\n`)
   return pino(
     {
       level: debug ? 'debug' : 'info',
@@ -27,8 +31,7 @@ export function createLogger({ debug, fd, pretty, scrubber }: LoggerOptions): Lo
     },
     {
       write(line: string) {
-        const clean = scrubber.scrub(line)
-        writeAll(fd, pretty ? prettyLine(clean) : clean)
+        writer.write(form(scrubber.scrub(line)), tellDropped)
       },
     },
   )
@@ -39,18 +42,4 @@ function briefError(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const code = 'code' in error ? error.code : undefined
   return { type: error.name, message: error.message, ...(code !== undefined && { code }) }
-}
-
-/** A pipe that is full answers EAGAIN; one that is gone must not stop the collector. */
-function writeAll(fd: number, text: string): void {
-  let rest = Buffer.from(text)
-  while (rest.length > 0) {
-    try {
-      rest = rest.subarray(writeSync(fd, rest))
-    } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined
-      if (code === 'EAGAIN') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
-      else return
-    }
-  }
 }

@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import type { BufferSnapshot } from '../../pipeline/buffer.ts'
+import { FatalError } from '../../pipeline/errors.ts'
 import { checkIdentity, databasePath } from './database.ts'
 import { explainOpening } from './failures.ts'
 import { MIGRATIONS } from './migrations.ts'
@@ -17,6 +18,7 @@ const NOTHING_YET: BufferSnapshot = { services: [], outputs: [], sourceDeadLette
  */
 export async function readSnapshot(dir: string): Promise<BufferSnapshot> {
   const path = databasePath(dir)
+  if (existsSync(dir) && !statSync(dir).isDirectory()) throw new FatalError(`the state folder ${dir} is a file; globals.persistence names the folder`)
   if (!existsSync(path)) return NOTHING_YET
   try {
     const db = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS })

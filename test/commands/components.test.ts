@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest'
+import { createOutput, tagger } from '../../src/commands/components.ts'
+import type { CollectorConfig, OutputConfig } from '../../src/config/types.ts'
+import { systemClock } from '../../src/pipeline/clock.ts'
+import { inputConfig, serviceConfig } from '../support/tap-simulation.ts'
+import { batchOf } from '../contract/batches.ts'
+import { silent } from '../pipeline/support.ts'
+
+const config: CollectorConfig = {
+  root: '/', name: 'test', id: 'test', debug: false, stateDir: '/state', internalEvents: false, outputs: [],
+  http: { enabled: false, host: '127.0.0.1', port: 0, token: null },
+  buffer: { type: 'embedded', retentionMs: 0, maxSizeBytes: 0 },
+  inputs: [
+    inputConfig({ name: 'one', id: 'id-of-one', services: [serviceConfig('clicksBlocked', { tag: 'my.own.app.tag' })] }),
+    inputConfig({ name: 'two', id: 'id-of-two', services: [serviceConfig('clicksBlocked')] }),
+  ],
+}
+
+function passes(services: readonly string[], inputId: string, service: string): boolean {
+  const output: OutputConfig = {
+    name: 'screen', type: 'console', config: { format: 'line' }, services, shipmentsInFlight: 1, maxShipmentEvents: 1, maxShipmentBytes: 1, startFrom: 'now',
+  }
+  const { transforms } = createOutput(output, config, { clock: systemClock, log: silent })
+  return transforms.every((transform) => transform({ ...batchOf(['{}']), inputId, service }) !== null)
+}
+
+test('a subset by the name of a service holds for every input, also for one that is no longer configured', () => {
+  expect(passes(['clicksBlocked'], 'id-of-one', 'clicksBlocked')).toBe(true)
+  expect(passes(['clicksBlocked'], 'id-of-a-former-one', 'clicksBlocked')).toBe(true)
+  expect(passes(['clicksBlocked'], 'id-of-one', 'messagesBlocked')).toBe(false)
+})
+
+test('a subset by input and service holds for that one', () => {
+  expect(passes(['one/clicksBlocked'], 'id-of-one', 'clicksBlocked')).toBe(true)
+  expect(passes(['one/clicksBlocked'], 'id-of-two', 'clicksBlocked')).toBe(false)
+  expect(passes(['one/clicksBlocked'], 'id-of-a-former-one', 'clicksBlocked')).toBe(false)
+})
+
+test('the tag is the one of the service, or of its table where nobody configures it any more', () => {
+  const tagOf = tagger(config)
+  expect(tagOf('id-of-one', 'clicksBlocked')).toBe('my.own.app.tag')
+  expect(tagOf('id-of-a-former-one', 'messagesBlocked')).toBe('mail.proofpoint.tapsiem_v2.messagesblocked')
+})
