@@ -64,7 +64,9 @@ export class MemoryBuffer implements EventBuffer {
     const key = keyOf(inputId, service)
     const state = this.#states.get(key)
     if (state === undefined) throw new Error(`${key} was never started`)
-    if (position.settled < state.settled) throw new Error(`the mark of ${key} moved back`)
+    // A service that was to begin now may find that its now lay in the API's future.
+    const mayMoveBack = state.readAt === 0 && state.startTime === null
+    if (position.settled < state.settled && !mayMoveBack) throw new Error(`the mark of ${key} moved back`)
     const isForgotten = (known: { readonly from: number; readonly to: number }): boolean =>
       position.forgotten.some(({ from, to }) => from === known.from && to === known.to)
     const seen = state.seen.filter((entry) => !isForgotten(entry.window))

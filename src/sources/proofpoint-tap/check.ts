@@ -19,7 +19,7 @@ export interface CheckDependencies {
 
 /** Proves with one request of the shortest window that the API accepts us for this service. Throws TapError; what it read is dropped. */
 export async function checkService(service: TapServiceConfig, deps: CheckDependencies, signal: AbortSignal): Promise<void> {
-  const isGuess = !deps.time.isKnown
+  const isGuess = !deps.time.isKnown || deps.time.isDoubtful
   try {
     await readOnce(service, deps, signal)
   } catch (error) {
@@ -31,7 +31,7 @@ export async function checkService(service: TapServiceConfig, deps: CheckDepende
 }
 
 async function readOnce(service: TapServiceConfig, { clock, client, time }: CheckDependencies, signal: AbortSignal): Promise<void> {
-  const to = floorToSecond(time.now() - IN_THE_PAST_MS)
+  const to = floorToSecond(time.guess() - IN_THE_PAST_MS)
   const window = { from: to - SHORTEST_WINDOW_MS, to }
   const answer = await client.ask(service, () => window, { isCaughtUp: true, signal, isPatient: false, onWait: () => undefined })
   const pull = { inputId: '', service: service.name, pulledAt: clock.now(), environment: null }

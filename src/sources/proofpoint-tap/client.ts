@@ -108,19 +108,18 @@ export class TapClient {
     response.body.on('error', ignore)
     if (signal.aborted) response.body.destroy()
     counters.add('api_requests_total', { pool, status: String(response.status) })
-    time.observe(response.headers)
+    time.observe(response.headers, isOwnAnswer(response))
     return response
   }
 
   async #accept(response: HttpResponse, service: TapServiceConfig): Promise<Readable | null> {
-    const { status, headers, body } = response
-    const type = headers['content-type']
+    const { status, body } = response
     if (status === 204) {
       body.destroy()
       return null
     }
     if (status !== 200) throw refusal(response, await bodyHead(body, this.#secrets), this.#input, service)
-    if (typeof type === 'string' && /^\s*(text\/html|application\/xhtml)/i.test(type)) {
+    if (isPage(response)) {
       body.destroy()
       throw htmlAnswer(this.#input)
     }
@@ -135,6 +134,17 @@ export class TapClient {
     for (const status of threatStatuses) url.searchParams.append('threatStatus', status)
     return url
   }
+}
+
+/** Whether it comes from the API itself, as far as that can be told: not a page for people, nor what a gateway says in its place. */
+function isOwnAnswer(response: HttpResponse): boolean {
+  const { status } = response
+  return (status === 200 || status === 204 || status === 400 || status === 429) && !isPage(response)
+}
+
+function isPage({ headers }: HttpResponse): boolean {
+  const type = headers['content-type']
+  return typeof type === 'string' && /^\s*(text\/html|application\/xhtml)/i.test(type)
 }
 
 function ignore(): void {

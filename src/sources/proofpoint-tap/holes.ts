@@ -60,14 +60,6 @@ export class HoleBook {
     })
   }
 
-  /** What the API no longer keeps of the oldest hole. */
-  expired(horizon: number): Window | null {
-    const [oldest] = this.#holes
-    if (oldest === undefined || oldest.from >= horizon) return null
-    const left = oldest.to - horizon
-    return { from: oldest.from, to: left < SHORTEST_WINDOW_MS ? oldest.to : horizon }
-  }
-
   /** Where reading from `from` really starts: behind a hole, or so far before the next one that the piece up to it can be asked for. */
   startFrom(from: number): number {
     let start = from

@@ -26,15 +26,23 @@ export interface Instant {
   readonly server: number
   /** Whether the API has told its time yet. */
   readonly isKnown: boolean
+  /** The local clock, epoch milliseconds. */
+  readonly local: number
   readonly monotonic: number
 }
 
-/** What to do next: `probe` is a window behind a failing piece, to see whether the API otherwise answers; `hole` a hole to try again. */
+/** What to ask for next: `probe` is a window behind a failing piece, to see whether the API otherwise answers; `hole` a hole to try again. */
 export interface Step {
-  readonly kind: 'read' | 'probe' | 'hole' | 'gap' | 'hole-lost'
+  readonly kind: 'read' | 'probe' | 'hole'
   readonly window: Window
   /** Nothing is due behind this window. */
   readonly isLast: boolean
+}
+
+/** What the API no longer keeps; of a hole, reading has gone on behind it. */
+export interface Loss {
+  readonly kind: 'gap' | 'hole-lost'
+  readonly window: Window
 }
 
 interface Pass {
@@ -43,6 +51,8 @@ interface Pass {
   cursor: number
   /** An earlier window of the pass ended where the API may still change what it shows: the mark stays. */
   isStopped: boolean
+  /** A window of the pass was read while the API's time was not known, so that nothing of it is final. */
+  isBlind: boolean
   isOver: boolean
   /** Stay so much further from the live edge, because the API called a window still current. */
   marginMs: number
@@ -66,7 +76,11 @@ interface Failing {
  *               └─ failed ┘   (after a wait, the same place again)
  *
  * After a window [a, b), requested at server time t, is in the buffer: `settled = max(settled, min(b, t − look_back))`, as long as no
- * earlier window of the same pass ended after its own t − look_back. A light pass never moves it.
+ * earlier window of the same pass ended after its own t − look_back. A light pass never moves it. A full pass that began before the API's time
+ * was known begins again when it is.
+ *
+ * No clock alone makes a gap: what lies before the horizon is asked for like everything else, and only the API's own "too far into the
+ * past" gives it up (`lossAt`, `lost`).
  */
 export class Passes {
   readonly #rules: PassRules
@@ -116,14 +130,29 @@ export class Passes {
     const { periodMs, sweepPeriodMs } = this.#rules
     const isFull = this.#lastFullAt === null || monotonic - this.#lastFullAt >= sweepPeriodMs - periodMs / 2
     const cursor = isFull ? this.#settled : Math.max(this.#settled, this.#furthest - LIGHT_OVERLAP_MS)
-    this.#pass = { isFull, beganAt: monotonic, cursor, isStopped: false, isOver: false, marginMs: 0 }
+    this.#pass = { isFull, beganAt: monotonic, cursor, isStopped: false, isBlind: false, isOver: false, marginMs: 0 }
+  }
+
+  /** For a service that was to begin now and whose clock was ahead of the API's: it begins here at the latest, epoch milliseconds. */
+  beginNoLaterThan(time: number, now: Instant): void {
+    if (this.#settled <= time) return
+    this.#settled = floorToSecond(time)
+    this.#furthest = this.#settled
+    this.#failing = null
+    this.#lastFullAt = null
+    this.begin(now)
+  }
+
+  /** To be called between two steps as soon as the API's time is known: a full pass that was blind to it begins again. */
+  timeIsKnown(now: Instant): void {
+    if (this.#pass?.isBlind === true) this.begin(now)
   }
 
   /** Null: the pass is over. */
   next(now: Instant): Step | null {
     const pass = this.#pass
     if (pass === null || pass.isOver) return null
-    return this.#lostStep(pass, now) ?? this.#holeStep(now) ?? this.#readStep(pass, now)
+    return this.#holeStep(now) ?? this.#readStep(pass, now)
   }
 
   /** The window of a step was read up to `servedTo` (not beyond the window), asked for at `requestedAt` of the API's clock. */
@@ -147,7 +176,8 @@ export class Passes {
     this.#moveMark(pass, servedTo, requestedAt)
     pass.cursor = servedTo
     this.#furthest = Math.max(this.#furthest, servedTo)
-    if (pass.isFull) this.#lastFullAt = pass.beganAt
+    if (pass.isFull && requestedAt === -Infinity) pass.isBlind = true
+    if (pass.isFull && !pass.isBlind) this.#lastFullAt = pass.beganAt
     if (step.isLast || servedTo < window.to) pass.isOver = true
   }
 
@@ -179,15 +209,19 @@ export class Passes {
     if (this.#pass !== null) this.#pass.marginMs += LIVE_EDGE_MS
   }
 
-  /** The API no longer keeps the beginning of this step's window: what is lost, as far as is known. */
-  gapAt({ window, kind }: Step, now: Instant): Step {
-    const inside = floorToSecond(now.server - HORIZON_MS) + INSIDE_HORIZON_MS
-    if (kind === 'hole') return { kind: 'hole-lost', window: { from: window.from, to: window.to }, isLast: false }
-    return { kind: 'gap', window: { from: window.from, to: Math.max(inside, window.from + INSIDE_HORIZON_MS) }, isLast: false }
+  /**
+   * The API no longer keeps the beginning of this step's window: what is lost, as far as both clocks say so. A clock that is ahead therefore
+   * loses nothing, and one that is behind makes it ten minutes at a time.
+   */
+  lossAt({ window, kind }: Step, { server, local }: Instant): Loss {
+    const from = kind === 'probe' ? (this.#failing?.window.from ?? window.from) : window.from
+    const to = Math.max(floorToSecond(Math.min(server, local) - HORIZON_MS), window.from) + INSIDE_HORIZON_MS
+    if (kind !== 'hole') return { kind: 'gap', window: { from, to } }
+    return { kind: 'hole-lost', window: { from, to: window.to - to < SHORTEST_WINDOW_MS ? window.to : to } }
   }
 
-  /** The window of a `gap` or `hole-lost` step is given up. */
-  lost({ window, kind }: Step, now: Instant): void {
+  /** Gives it up. */
+  lost({ window, kind }: Loss, now: Instant): void {
     this.#holes.close(window)
     if (kind === 'hole-lost') return
     this.#settled = Math.max(this.#settled, window.to)
@@ -212,15 +246,6 @@ export class Passes {
     const final = floorToSecond(requestedAt - this.#rules.lookBackMs)
     this.#settled = Math.max(this.#settled, Math.min(servedTo, final))
     if (servedTo > final) pass.isStopped = true
-  }
-
-  #lostStep(pass: Pass, { server, isKnown }: Instant): Step | null {
-    if (!isKnown) return null
-    const horizon = floorToSecond(server - HORIZON_MS)
-    const hole = this.#holes.expired(horizon)
-    if (hole !== null) return { kind: 'hole-lost', window: hole, isLast: false }
-    if (pass.cursor >= horizon) return null
-    return { kind: 'gap', window: { from: pass.cursor, to: horizon + INSIDE_HORIZON_MS }, isLast: false }
   }
 
   #holeStep({ server, monotonic }: Instant): Step | null {

@@ -7,7 +7,7 @@ import type { TapClient } from './client.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import { TapError, type FailureKind } from './errors.ts'
 import { FingerprintTable } from './fingerprints.ts'
-import { LIVE_EDGE_MS, Passes, type Instant, type Step } from './passes.ts'
+import { LIVE_EDGE_MS, Passes, type Instant, type Loss, type Step } from './passes.ts'
 import type { Asking } from './pool.ts'
 import type { ResponsePart } from './response.ts'
 import type { ServerTime } from './server-time.ts'
@@ -63,7 +63,15 @@ export class ServiceReader {
   readonly #signal: AbortSignal
   readonly #once: boolean
   readonly #pulls: ServicePulls
+  /** Since the last pass began. */
   #hasAskedTime = false
+  /** The API was asked, and has answered without its time: it is not going to tell. */
+  #isTimeUntold = false
+  /** A first start "from now on", whose now was the local clock's. */
+  #isStartOpen: boolean
+  readonly #startedAt: number
+  /** The API has answered up to here, so its clock was not behind this; epoch milliseconds. */
+  #answeredTo: number
   #toldAt = 0
 
   constructor(
@@ -85,17 +93,22 @@ export class ServiceReader {
     this.#waits.showHoles(this.#passes.holes)
     this.#pulls = new ServicePulls(input, service, { ...deps, log: this.#log })
     this.#toldAt = this.#pulls.beganAt
+    this.#isStartOpen = state.readAt === 0 && state.startTime === null
+    this.#answeredTo = state.readAt === 0 ? -Infinity : state.settled
+    this.#startedAt = deps.clock.monotonic()
   }
 
   async *units(): AsyncGenerator<Unit, void, undefined> {
     const { clock, time, periodMs } = this.#deps
-    let goal = time.isKnown ? Passes.limit(time.now()) : null
+    let goal = time.isKnown && !time.isDoubtful ? Passes.limit(time.now()) : null
     for (;;) {
       this.#passes.begin(this.#instant())
+      this.#hasAskedTime = false
       yield* this.#pass()
       this.#pulls.end()
-      goal ??= Passes.limit(time.now())
-      const isReached = this.#passes.isReadUpTo(this.#once ? goal : Passes.limit(time.now()))
+      const isSure = !time.isDoubtful && !this.#isTimeContradicted()
+      if (isSure) goal ??= Passes.limit(time.now())
+      const isReached = isSure && this.#passes.isReadUpTo(this.#once && goal !== null ? goal : Passes.limit(time.now()))
       if (isReached) this.#log.info('The data is up to date!')
       if (isReached && this.#once) return
       const waitMs = this.#once ? ONCE_AGAIN_MS : Math.max(0, this.#pulls.beganAt + periodMs - clock.monotonic())
@@ -107,12 +120,11 @@ export class ServiceReader {
 
   async *#pass(): AsyncGenerator<Unit, void, undefined> {
     for (;;) {
+      this.#useKnownTime()
       const step = this.#passes.next(this.#instant())
       if (step === null) {
-        if (this.#deps.time.isKnown || this.#hasAskedTime) return
+        if (!this.#isTimeInQuestion()) return
         await this.#askTime()
-      } else if (step.kind === 'gap' || step.kind === 'hole-lost') {
-        yield this.#giveUp(step, 'the API answers for 7 days back, and this is older')
       } else {
         const result = yield* this.#read(step)
         if ('error' in result) {
@@ -172,6 +184,7 @@ export class ServiceReader {
     const { window, kind } = step
     const isShort = servedTo < window.to
     if (isShort) this.#log.warn(`The API was asked for ${writeWindow(window)} and answered up to ${writeTime(servedTo)} only; the rest is read later`)
+    this.#answeredTo = Math.max(this.#answeredTo, servedTo)
     this.#passes.served(step, { servedTo, requestedAt, tookMs, now: this.#instant() })
     if (kind === 'probe') {
       const hole = this.#passes.holes.findLast(({ to }) => to <= window.from)
@@ -193,7 +206,7 @@ export class ServiceReader {
     const { kind, message } = error
     if (kind === 'login' && this.#once) throw error
     if (kind === 'too-old') {
-      yield this.#giveUp(this.#passes.gapAt(step, now), message)
+      yield this.#giveUp(this.#passes.lossAt(step, now), message)
       return
     }
     if (kind === 'still-current') this.#passes.retreat()
@@ -209,12 +222,26 @@ export class ServiceReader {
     if (!isNextWorthTrying) await this.#waits.after(error, writeWindow(step.window), this.#signal)
   }
 
-  #giveUp(step: Step, reason: string): Unit {
-    const { window } = step
-    this.#passes.lost(step, this.#instant())
+  #giveUp(loss: Loss, reason: string): Unit {
+    const { window } = loss
+    this.#passes.lost(loss, this.#instant())
     this.#waits.showHoles(this.#passes.holes)
     this.#log.error(`A gap: the events from ${writeTime(window.from)} to ${writeTime(window.to)} are lost, because they can no longer be asked for: ${reason}`)
     return this.#pulls.gapUnit(window, reason, this.#passes)
+  }
+
+  /** Nothing is due by a clock that is not known, in doubt, or contradicted. At most one question a pass. */
+  #isTimeInQuestion(): boolean {
+    const { time } = this.#deps
+    if (this.#hasAskedTime) return false
+    if (time.isDoubtful) return true
+    return time.isKnown ? this.#isTimeContradicted() : !this.#isTimeUntold
+  }
+
+  /** It is behind what the API has answered for already. */
+  #isTimeContradicted(): boolean {
+    const { time } = this.#deps
+    return time.isKnown && time.now() < this.#answeredTo - MINUTE_MS
   }
 
   /** By the cautious clock nothing is due; the API may see that otherwise. Any of its answers tells the time. */
@@ -222,21 +249,40 @@ export class ServiceReader {
     const { client, time } = this.#deps
     const to = floorToSecond(time.now() - LIVE_EDGE_MS)
     const window = { from: to - SHORTEST_WINDOW_MS, to }
+    const { answers } = time
     try {
-      const hasAsked = await time.ask(async () => (await client.ask(this.#service, () => window, this.#asking())).release())
+      const hasAsked = await time.ask(async () => {
+        this.#pulls.requested()
+        const answer = await client.ask(this.#service, () => window, this.#asking())
+        answer.release()
+      })
       this.#signal.throwIfAborted()
-      if (!hasAsked) return
-      this.#waits.isWell()
+      if (hasAsked) {
+        this.#waits.isWell()
+        this.#isTimeUntold = time.answers === answers
+        // The API's clock was set back, then.
+        if (!this.#isTimeUntold && !time.isDoubtful) this.#answeredTo = -Infinity
+      }
+      this.#hasAskedTime = hasAsked || time.answers > answers
     } catch (error) {
       this.#signal.throwIfAborted()
       if (!(error instanceof TapError)) throw error
       if (error.kind === 'login' && this.#once) throw error
-      if (!time.isKnown || error.kind === 'login') {
-        await this.#waits.after(error, writeWindow(window), this.#signal)
-        return
-      }
+      const isTold = time.answers > answers
+      // Where the time was known before there is no hurry: the next pass asks again.
+      this.#hasAskedTime = isTold || time.isKnown || time.isDoubtful
+      if (!isTold || error.kind === 'login') await this.#waits.after(error, writeWindow(window), this.#signal)
     }
-    this.#hasAskedTime = true
+  }
+
+  /** Mends what began by the local clock, which may have been ahead. */
+  #useKnownTime(): void {
+    const { clock, time } = this.#deps
+    if (!time.isKnown) return
+    this.#passes.timeIsKnown(this.#instant())
+    if (!this.#isStartOpen || time.isDoubtful) return
+    this.#isStartOpen = false
+    this.#passes.beginNoLaterThan(time.now() - (clock.monotonic() - this.#startedAt), this.#instant())
   }
 
   #tellProgress(servedTo: number): void {
@@ -261,6 +307,6 @@ export class ServiceReader {
 
   #instant(): Instant {
     const { time, clock } = this.#deps
-    return { server: time.now(), isKnown: time.isKnown, monotonic: clock.monotonic() }
+    return { server: time.now(), isKnown: time.isKnown, local: clock.now(), monotonic: clock.monotonic() }
   }
 }

@@ -85,7 +85,7 @@ class TapSource implements Source {
   }
 
   serverTime(): number {
-    return this.#time.now()
+    return this.#time.believed()
   }
 
   async check(signal: AbortSignal): Promise<void> {

@@ -125,7 +125,21 @@ describe('a request', () => {
     ])
     expect(setup.buffer.requestsCounted()).toBe(1)
     expect(setup.counters.sum('api_requests_total', { pool: 'siem', status: '200' })).toBe(1)
-    expect(setup.time.isKnown).toBe(true)
+    expect(setup.time.answers).toBe(1)
+  })
+
+  it.each([
+    ['an answer of the API', 200, 'application/json', true],
+    ['a refused window', 400, 'text/plain', true],
+    ['a gateway’s error', 503, 'text/plain', false],
+    ['a page for people', 200, 'text/html', false],
+    ['a redirect', 302, 'text/plain', false],
+  ])('learns another time from %s: %i %s %s', async (_name, status, type, isLearnt) => {
+    const date = new Date(Date.now() - 86_400_000).toUTCString()
+    const base = await serveRaw((_request, response) => response.writeHead(status, { date, 'content-type': type }).end('{}'))
+    const setup = connect(base)
+    for (let request = 0; request < 3; request += 1) await setup.ask().then(read, () => undefined)
+    expect(setup.time.isKnown).toBe(isLearnt)
   })
 
   it('keeps a path in base_url', async () => {

@@ -6,7 +6,7 @@ import { cutWindow, HOUR_MS, LONGEST_WINDOW_MS, MINUTE_MS, SECOND_MS, SHORTEST_W
 const START = Date.parse('2026-11-20T00:00:00Z')
 const RULES: PassRules = { periodMs: 5 * MINUTE_MS, lookBackMs: 45 * MINUTE_MS, sweepPeriodMs: 15 * MINUTE_MS }
 
-const at = (server: number, isKnown = true): Instant => ({ server, isKnown, monotonic: server - START })
+const at = (server: number, isKnown = true): Instant => ({ server, isKnown, local: server, monotonic: server - START })
 const planner = (settled: number, rules: Partial<PassRules> = {}): Passes => new Passes({ ...RULES, ...rules }, { settled, holes: [] })
 
 function serve(passes: Passes, step: Step, server: number, servedTo = step.window.to): void {
@@ -187,23 +187,63 @@ describe('passes', () => {
     expect(passes.next(now)?.window.to).toBe(START + 9 * MINUTE_MS)
   })
 
-  it('declares a gap where it was off for too long, and reads on ten minutes inside the horizon', () => {
-    const now = START + 8 * 24 * HOUR_MS
+  it('asks for what lies before the horizon, and gives it up only when the API says so, up to ten minutes inside', () => {
+    const now = at(START + 8 * 24 * HOUR_MS)
     const passes = planner(START)
-    passes.begin(at(now))
-    const gap = passes.next(at(now))
-    expect(gap).toMatchObject({ kind: 'gap', window: { from: START, to: now - 7 * 24 * HOUR_MS + 10 * MINUTE_MS } })
-    if (gap === null) return
-    passes.lost(gap, at(now))
+    passes.begin(now)
+    const step = passes.next(now)
+    expect(step).toMatchObject({ kind: 'read', window: { from: START, to: START + HOUR_MS } })
+    if (step === null) return
+    const gap = passes.lossAt(step, now)
+    expect(gap).toEqual({ kind: 'gap', window: { from: START, to: now.server - 7 * 24 * HOUR_MS + 10 * MINUTE_MS } })
+    passes.lost(gap, now)
     expect(passes.settled).toBe(gap.window.to)
-    expect(passes.next(at(now))).toMatchObject({ kind: 'read', window: { from: gap.window.to } })
+    expect(passes.next(now)).toMatchObject({ kind: 'read', window: { from: gap.window.to } })
   })
 
-  it('does not trust its own clock with a gap', () => {
+  it.each([
+    ['the API’s clock', { server: START + 30 * 24 * HOUR_MS, local: START + 8 * 24 * HOUR_MS }, 24 * HOUR_MS + 10 * MINUTE_MS],
+    ['the local clock', { server: START + 8 * 24 * HOUR_MS, local: START + 30 * 24 * HOUR_MS }, 24 * HOUR_MS + 10 * MINUTE_MS],
+    ['both clocks, one of them far behind', { server: START + 8 * 24 * HOUR_MS, local: 0 }, 10 * MINUTE_MS],
+  ])('does not trust %s alone with a gap', (_name, clocks, lost) => {
+    const now = { ...at(clocks.server), ...clocks }
     const passes = planner(START)
-    const now = at(START + 8 * 24 * HOUR_MS, false)
     passes.begin(now)
-    expect(passes.next(now)).toMatchObject({ kind: 'read', window: { from: START } })
+    const step = passes.next(now)
+    if (step === null) throw new Error('no step')
+    expect(passes.lossAt(step, now).window).toEqual({ from: START, to: START + lost })
+  })
+
+  it('give up a failing piece as well where the API no longer keeps what lies behind it', () => {
+    const passes = planner(START, { lookBackMs: 0 })
+    let server = START + 30 * MINUTE_MS
+    passes.begin(at(server))
+    let step = passes.next(at(server))
+    while (step !== null && step.kind !== 'probe') {
+      passes.failed(step, { ...broken, now: at(server) })
+      server += 5 * MINUTE_MS
+      step = passes.next(at(server))
+    }
+    if (step === null) throw new Error('no probe')
+    expect(step.window.from).toBeGreaterThan(START)
+    expect(passes.lossAt(step, at(server)).window.from).toBe(START)
+  })
+
+  it('begin again, full, when the time becomes known in the middle of one', () => {
+    const passes = planner(START, { lookBackMs: 0 })
+    const now = START + 3 * HOUR_MS
+    passes.begin(at(now, false))
+    const first = passes.next(at(now, false))
+    if (first === null) throw new Error('no step')
+    passes.served(first, { servedTo: first.window.to, requestedAt: -Infinity, tookMs: 0, now: at(now, false) })
+    expect(passes.settled).toBe(START)
+    passes.timeIsKnown(at(now))
+    const again = passes.next(at(now))
+    expect(again?.window).toEqual(first.window)
+    if (again !== null) serve(passes, again, now)
+    passes.timeIsKnown(at(now))
+    expect(passes.next(at(now))?.window.from).toBe(START + HOUR_MS)
+    expect(passes.settled).toBe(START + HOUR_MS)
   })
 })
 
@@ -274,17 +314,30 @@ describe('holes', () => {
     expect(requests).toBeLessThan(20 * 30)
   })
 
-  it('become gaps when the API no longer keeps them', () => {
+  it('older than the horizon are tried like others, and are gaps when the API no longer keeps them', () => {
     const hole = { from: START, to: START + 60 * SECOND_MS, since: START, triedAt: START, reason: 'x' }
-    const now = at(START + 7 * 24 * HOUR_MS + 45 * SECOND_MS)
+    const now = at(START + 8 * 24 * HOUR_MS)
     const passes = new Passes(RULES, { settled: now.server - HOUR_MS, holes: [hole] })
     passes.begin(now)
     const step = passes.next(now)
-    expect(step).toMatchObject({ kind: 'hole-lost', window: { from: hole.from, to: hole.to } })
+    expect(step).toMatchObject({ kind: 'hole', window: { from: hole.from, to: hole.to } })
     if (step === null) return
-    passes.lost(step, now)
+    const loss = passes.lossAt(step, now)
+    expect(loss).toEqual({ kind: 'hole-lost', window: { from: hole.from, to: hole.to } })
+    passes.lost(loss, now)
     expect(passes.holes).toEqual([])
     expect(passes.settled).toBe(now.server - HOUR_MS)
+  })
+
+  it('are lost only up to the horizon', () => {
+    const hole = { from: START, to: START + 2 * HOUR_MS, since: START, triedAt: START, reason: 'x' }
+    const now = at(START + 7 * 24 * HOUR_MS + 5 * MINUTE_MS)
+    const passes = new Passes(RULES, { settled: now.server - HOUR_MS, holes: [hole] })
+    passes.begin(now)
+    const step = passes.next(now)
+    if (step === null) throw new Error('no step')
+    passes.lost(passes.lossAt(step, now), now)
+    expect(passes.holes).toMatchObject([{ from: START + 15 * MINUTE_MS, to: hole.to }])
   })
 
   it('keep the fingerprints around them', () => {

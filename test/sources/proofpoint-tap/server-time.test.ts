@@ -28,11 +28,46 @@ describe('before the first answer', () => {
 
 describe('the Date header', () => {
   it('counts from the first answer on, by the monotonic clock, whatever the local one does', async () => {
-    time.observe(dated(START + 3 * 60 * MINUTE))
-    expect(time.now()).toBe(START + 3 * 60 * MINUTE)
+    time.observe(dated(START + 10 * MINUTE))
+    expect(time.now()).toBe(START + 10 * MINUTE)
     clock.skewWall(-24 * 60 * MINUTE)
     await clock.advance(10 * MINUTE)
-    expect(time.now()).toBe(START + (3 * 60 + 10) * MINUTE)
+    expect(time.now()).toBe(START + 20 * MINUTE)
+  })
+
+  it.each([[10 * 24 * 60], [-10 * 24 * 60], [11]])('that is %i minutes off the local clock counts after three answers that agree', async (minutes) => {
+    const told = START + minutes * MINUTE
+    time.observe(dated(told))
+    await clock.advance(5 * MINUTE)
+    time.observe(dated(told + 5 * MINUTE))
+    expect(time.isKnown).toBe(false)
+    expect(time.isDoubtful).toBe(true)
+    expect(time.whenSent(clock.monotonic())).toBe(-Infinity)
+    expect(time.now()).toBe(Math.min(START, told + 5 * MINUTE))
+    expect(time.believed()).toBe(START)
+    expect(time.guess()).toBe(told + 5 * MINUTE)
+    time.observe(dated(told + 5 * MINUTE))
+    expect(time.isKnown).toBe(true)
+    expect(time.isDoubtful).toBe(false)
+    expect(time.now()).toBe(told + 5 * MINUTE)
+  })
+
+  it('that is far off counts for nothing once an answer is near the local clock', () => {
+    time.observe(dated(START + 10 * 24 * 60 * MINUTE))
+    time.observe(dated(START + 10 * 24 * 60 * MINUTE))
+    time.observe(dated(START + MINUTE))
+    expect(time.now()).toBe(START + MINUTE)
+    expect(time.isDoubtful).toBe(false)
+  })
+
+  it('of an answer that may be a proxy’s never makes a jump', () => {
+    for (let answer = 0; answer < 9; answer += 1) time.observe(dated(0), false)
+    expect(time.isKnown).toBe(false)
+    expect(time.isDoubtful).toBe(false)
+    time.observe(dated(START + MINUTE), false)
+    expect(time.now()).toBe(START + MINUTE)
+    for (let answer = 0; answer < 9; answer += 1) time.observe(dated(0), false)
+    expect(time.now()).toBe(START + MINUTE)
   })
 
   it('dates the request back by the time that its answer took', async () => {
@@ -73,14 +108,25 @@ describe('a jump', () => {
     expect(time.now()).toBe(START)
   })
 
-  it('backward counts at once, and for good after three answers', () => {
+  it('backward counts at once as a doubt, which one answer clears, and for good after three', () => {
     const earlier = START - 10 * MINUTE
     time.observe(dated(earlier))
     expect(time.now()).toBe(earlier)
+    expect(time.isDoubtful).toBe(true)
+    expect(time.believed()).toBe(START)
     time.observe(dated(START))
     expect(time.now()).toBe(START)
+    expect(time.isDoubtful).toBe(false)
     for (let answer = 0; answer < 3; answer += 1) time.observe(dated(earlier))
-    expect(time.now()).toBe(earlier)
+    expect(time.believed()).toBe(earlier)
+    expect(time.isDoubtful).toBe(false)
+  })
+
+  it('that no later answer says anything about is forgotten', () => {
+    time.observe(dated(0))
+    for (let answer = 0; answer < 10; answer += 1) time.observe({})
+    expect(time.isDoubtful).toBe(false)
+    expect(time.now()).toBe(START)
   })
 
   it('of less than a minute is no jump', () => {

@@ -55,6 +55,19 @@ describe('a start', () => {
     await simulation.stop()
   })
 
+  it.each([[HOUR], [8 * MINUTE], [-HOUR], [30 * DAY]])('without a start time, on a local clock that is ahead by %i ms, misses nothing that is created after it', async (skew) => {
+    const simulation = new TapSimulation([inputConfig({ services: [serviceConfig('clicksBlocked', { startTime: null })] })])
+    simulation.clock.skewWall(skew)
+    addClick(simulation, START + SECOND)
+    addClick(simulation, START + 20 * MINUTE)
+    await simulation.start()
+    await simulation.clock.advance(30 * MINUTE)
+    expect(arrived(simulation)).toEqual(['event 1', 'event 1200'])
+    expect(simulation.buffer.gaps).toEqual([])
+    expect((await simulation.buffer.loadService('12345', 'clicksBlocked'))?.settled).toBeLessThanOrEqual(START + 30 * MINUTE)
+    await simulation.stop()
+  })
+
   it('in the future waits', async () => {
     const simulation = new TapSimulation([inputConfig({ services: [serviceConfig('clicksBlocked', { startTime: START + 2 * HOUR })] })])
     addClick(simulation, START + HOUR)
@@ -362,13 +375,13 @@ describe('holes and gaps', () => {
   it('a hole is tried every hour for seven days, then it is a gap', async () => {
     const services = [serviceConfig('clicksBlocked', { requestPeriodMs: 40 * MINUTE })]
     const simulation = new TapSimulation([inputConfig({ services })], { now: START + 30 * MINUTE })
-    simulation.model.faults.set({ kind: 'status', status: 500, minute: START + 20 * MINUTE })
+    simulation.model.faults.set({ kind: 'status', status: 500, minute: START + 20 * MINUTE, until: START + 7 * DAY })
     await simulation.start()
     await simulation.clock.advance(DAY)
     const tries = simulation.model.log.entries.filter(({ status, time }) => status === 500 && time > START + 4 * HOUR)
     expect(tries.length).toBeGreaterThan(15)
     expect(tries.length).toBeLessThan(45)
-    await simulation.clock.advance(6 * DAY + HOUR)
+    await simulation.clock.advance(6 * DAY + 2 * HOUR)
     expect((await simulation.buffer.loadService('12345', 'clicksBlocked'))?.holes).toEqual([])
     expect(simulation.buffer.gaps.length).toBeGreaterThan(0)
     const lost = simulation.buffer.gaps.reduce((sum, { from, to }) => sum + to - from, 0)
@@ -391,13 +404,122 @@ describe('holes and gaps', () => {
     expect(simulation.counters.sum('gap_seconds_total', { service: 'clicksBlocked' })).toBe(2 * 86_400 + 600)
   })
 
-  it('a local clock that is a year ahead makes no gap', async () => {
+  it.each([[365 * DAY], [-365 * DAY]])('a local clock that is wrong by %i ms makes no gap', async (skew) => {
     const simulation = new TapSimulation([inputConfig()], { now: START + HOUR })
-    simulation.clock.skewWall(365 * DAY)
+    simulation.clock.skewWall(skew)
     await simulation.start()
-    await simulation.clock.advance(10 * MINUTE)
+    await simulation.clock.advance(20 * MINUTE)
     expect(simulation.buffer.gaps).toEqual([])
     expect((await simulation.buffer.loadService('12345', 'clicksBlocked'))?.settled).toBeGreaterThan(START)
+    await simulation.stop()
+  })
+
+  it('a gap costs one request, also where the clocks disagree about where it ends', async () => {
+    const now = START + 7 * DAY + 30 * MINUTE
+    const simulation = new TapSimulation([inputConfig()], { now })
+    await simulation.buffer.startService('12345', 'clicksBlocked', START, START)
+    simulation.clock.skewWall(-25 * MINUTE)
+    await simulation.start()
+    await simulation.clock.advance(10 * SECOND)
+    const refused = simulation.model.log.entries.filter(({ status }) => status === 400)
+    expect(refused).toHaveLength(simulation.buffer.gaps.length)
+    expect(simulation.buffer.gaps.map(({ from, to }) => (to - from) / MINUTE)).toEqual([10, 10, 10])
+    await simulation.stop()
+  })
+})
+
+describe('a Date that is wrong', () => {
+  /** Changes the Date of some answers; `request` counts from 1. */
+  function tamper(simulation: TapSimulation, dateOf: (request: number) => number | null, status?: number): void {
+    const reach = simulation.request
+    let requests = 0
+    simulation.request = async (request) => {
+      const response = await reach(request)
+      requests += 1
+      const date = dateOf(requests)
+      return date === null ? response : { ...response, status: status ?? response.status, headers: { ...response.headers, date: new Date(date).toUTCString() } }
+    }
+  }
+
+  it.each([[503, 1], [503, 9], [200, 2]])('far in the future, first of all (%i, %i times), loses nothing', async (status, times) => {
+    const now = START + 5 * HOUR
+    const simulation = new TapSimulation([inputConfig()], { now })
+    tamper(simulation, (request) => (request <= times ? now + 10 * DAY : null), status)
+    for (let hour = 0; hour < 5; hour += 1) addClick(simulation, START + hour * HOUR)
+    await simulation.start()
+    await simulation.clock.advance(HOUR)
+    expect(simulation.buffer.gaps).toEqual([])
+    expect(arrived(simulation)).toHaveLength(5)
+    expect((await simulation.buffer.loadService('12345', 'clicksBlocked'))?.settled).toBeLessThanOrEqual(now + 15 * MINUTE)
+    await simulation.stop()
+  })
+
+  it('in every answer makes no gap of what the API still has', async () => {
+    const now = START + 5 * HOUR
+    const simulation = new TapSimulation([inputConfig()], { now, model: { settings: { dateSkewMs: 10 * DAY } } })
+    for (let hour = 0; hour < 5; hour += 1) addClick(simulation, START + hour * HOUR)
+    await simulation.start()
+    await simulation.clock.advance(HOUR)
+    expect(simulation.buffer.gaps).toEqual([])
+    expect(arrived(simulation)).toHaveLength(5)
+    await simulation.stop()
+  })
+
+  it.each([[1], [2], [3], [7]])('far in the past, %i times, does not stop the reading, and costs one question a pass', async (times) => {
+    const simulation = new TapSimulation([inputConfig()], { now: START + 5 * HOUR })
+    tamper(simulation, (request) => (request > 8 && request <= 8 + times ? 0 : null))
+    for (let minute = 0; minute < 10 * 60; minute += 10) addClick(simulation, START + minute * MINUTE)
+    await simulation.start()
+    await simulation.clock.advance(4 * HOUR)
+    expect(arrived(simulation).length).toBeGreaterThanOrEqual(9 * 6 - 1)
+    expect(simulation.model.log.entries.length).toBeLessThan(5 + 48 + 2 * times + 8)
+    expect((await simulation.buffer.loadService('12345', 'clicksBlocked'))?.settled).toBeGreaterThan(START + 7 * HOUR)
+    await simulation.stop()
+  })
+
+  it.each([[1, 1], [1, 2], [2, 1], [2, 2], [2, 3], [2, 8]])('far in the past from answer %i on, %i times, is no reason for once to end', async (first, times) => {
+    const simulation = new TapSimulation([inputConfig()], { now: START + 5 * HOUR })
+    tamper(simulation, (request) => (request >= first && request < first + times ? 0 : null))
+    for (let hour = 0; hour < 5; hour += 1) addClick(simulation, START + hour * HOUR + 59 * MINUTE)
+    await simulation.once()
+    expect(arrived(simulation)).toHaveLength(5)
+    expect(simulation.said('The data is up to date!')).toHaveLength(1)
+  })
+
+  it('is not called up to date by, while it is in doubt', async () => {
+    const simulation = new TapSimulation([inputConfig()], { now: START + 5 * HOUR })
+    let isWrong = false
+    let turn = 0
+    tamper(simulation, () => (isWrong ? (turn++ % 2) * DAY : null))
+    await simulation.start()
+    await simulation.clock.advance(6 * MINUTE)
+    const said = simulation.said('The data is up to date!').length
+    expect(said).toBeGreaterThan(0)
+    isWrong = true
+    const requests = simulation.model.log.entries.length
+    await simulation.clock.advance(2 * HOUR)
+    expect(simulation.said('The data is up to date!')).toHaveLength(said)
+    expect(simulation.model.log.entries.length - requests).toBeLessThanOrEqual(24 + 1)
+    isWrong = false
+    await simulation.clock.advance(15 * MINUTE)
+    expect(simulation.said('The data is up to date!').length).toBeGreaterThan(said)
+    await simulation.stop()
+  })
+
+  it.each([[HOUR], [-HOUR]])('is none where the API’s clock was set by %i ms: it heals in a few passes', async (shift) => {
+    const simulation = new TapSimulation([inputConfig()], { now: START + 5 * HOUR })
+    await simulation.start()
+    await simulation.clock.advance(MINUTE)
+    simulation.model.configure({ clockSkewMs: shift })
+    await simulation.clock.advance(25 * MINUTE)
+    const said = simulation.said('The data is up to date!').length
+    await simulation.clock.advance(10 * MINUTE)
+    expect(simulation.said('The data is up to date!')).toHaveLength(said + 2)
+    expect(simulation.reasons()).toEqual([])
+    const { model, clock } = simulation
+    addClick(simulation, model.serverTime() + 2 * HOUR, 'after')
+    await clock.advance(2 * HOUR + 10 * MINUTE)
+    expect(arrived(simulation)).toEqual(['after'])
     await simulation.stop()
   })
 })
@@ -428,9 +550,9 @@ describe('check', () => {
     expect(simulation.clock.pendingTimers).toBe(0)
   })
 
-  it('is not put off by a local clock that is ahead', async () => {
+  it.each([[HOUR], [-HOUR], [30 * DAY], [-30 * DAY]])('is not put off by a local clock that is wrong by %i ms', async (skew) => {
     const simulation = new TapSimulation([inputConfig()], { now: START + HOUR })
-    simulation.clock.skewWall(HOUR)
+    simulation.clock.skewWall(skew)
     const [source] = await simulation.sources()
     await source?.check(new AbortController().signal)
     await source?.close()
