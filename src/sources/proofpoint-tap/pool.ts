@@ -7,7 +7,7 @@ import type { QuotaLog } from '../../pipeline/source.ts'
 import { retryAfter, TapError } from './errors.ts'
 import type { HttpResponse } from './http.ts'
 import type { PassRules } from './passes.ts'
-import { minuteOf, QuotaUse } from './quotas.ts'
+import { describeLimits, minuteOf, QuotaUse } from './quotas.ts'
 import { expectedRequests } from './stretch.ts'
 import { DAY_MS, MINUTE_MS, SECOND_MS, writeTime } from './windows.ts'
 
@@ -34,8 +34,10 @@ export interface PoolDependencies {
 const CONCURRENCY = 4
 /** From this throttled answer in a row on, a Retry-After that is too short is not believed. */
 const DISBELIEVE_AFTER = 4
-/** So many requests left end the time in which running out of them is no news. */
+/** So many requests left end the time in which running out of them is no news; with fewer the log is read before each request. */
 const PLENTY = 50
+/** Other processes write into the log as well. */
+const READ_LOG_AGAIN_MS = MINUTE_MS
 /** Those who are behind may use this share of a limit in any case. */
 const SHARE_TO_CATCH_UP = 0.25
 const AGAIN = Symbol('not now')
@@ -60,7 +62,10 @@ export class RequestPool {
   readonly #queue = new PQueue({ concurrency: CONCURRENCY })
   readonly #waiting = new Set<Asking>()
   readonly #throttling = new Backoff(MINUTE_MS, 30 * MINUTE_MS, () => 1)
-  #isLoaded = false
+  /** When the log was read last, by the monotonic clock. */
+  #loadedAt = -Infinity
+  /** The end of what is being done to the log: one thing at a time. */
+  #logging: Promise<unknown> = Promise.resolve()
   #isScarce = false
   #closedBecause: string | null = null
   #reopensAt = 0
@@ -79,9 +84,9 @@ export class RequestPool {
     this.#members.set(member, { rules, isCaughtUp: false })
   }
 
-  /** Another process may have used the pool meanwhile: look at the log again before the next request. */
+  /** Look at the log again before the next request, for what other processes have used meanwhile. */
   refresh(): void {
-    this.#isLoaded = false
+    this.#loadedAt = -Infinity
   }
 
   /** Sends a request as soon as one may be sent. Rejects with what `request` rejects with, or with the signal's reason. */
@@ -89,7 +94,6 @@ export class RequestPool {
     this.#waiting.add(asking)
     try {
       for (;;) {
-        if (!this.#isLoaded) await this.#load(asking)
         if (this.#closedBecause !== null) this.#tell(asking, this.#closedBecause)
         const options = { priority: asking.isCaughtUp ? 1 : 0, signal: asking.signal }
         const outcome = await this.#queue.add(() => this.#attempt(request, asking), options)
@@ -111,7 +115,9 @@ export class RequestPool {
   }
 
   async #attempt(request: () => Promise<HttpResponse>, asking: Asking): Promise<HttpResponse | typeof AGAIN | typeof LATER> {
-    if (this.#closedBecause !== null) return AGAIN
+    if (this.#isClosed()) return AGAIN
+    if (this.#mayLogBeStale()) await this.#load(asking)
+    if (this.#isClosed()) return AGAIN
     const now = this.#deps.clock.now()
     const member = this.#members.get(asking.member)
     if (member !== undefined) member.isCaughtUp = asking.isCaughtUp
@@ -144,10 +150,19 @@ export class RequestPool {
     })
   }
 
+  #isClosed(): boolean {
+    return this.#closedBecause !== null
+  }
+
+  #mayLogBeStale(): boolean {
+    const { clock } = this.#deps
+    return clock.monotonic() - this.#loadedAt >= READ_LOG_AGAIN_MS || (this.use.remaining(clock.now()) ?? Infinity) < PLENTY
+  }
+
   async #load(asking: Asking): Promise<void> {
     await this.#insist('reading', asking, async () => {
       this.use.load(await this.#deps.quotaLog.load(this.key))
-      this.#isLoaded = true
+      this.#loadedAt = this.#deps.clock.monotonic()
     })
   }
 
@@ -158,6 +173,7 @@ export class RequestPool {
       this.use.move(at, now)
       at = now
       await this.#deps.quotaLog.count(this.key, minuteOf(now), this.use.forgetBefore(now))
+      this.use.written(now)
     })
   }
 
@@ -167,7 +183,9 @@ export class RequestPool {
     for (;;) {
       asking.signal.throwIfAborted()
       try {
-        await work()
+        const done = this.#logging.then(work)
+        this.#logging = done.catch(() => undefined)
+        await done
         return
       } catch (error) {
         if (!(error instanceof RetryableError)) throw error
@@ -186,7 +204,7 @@ export class RequestPool {
 
   #exhausted(now: number): void {
     const until = this.use.freeAt(now)
-    const limits = this.use.limits.map(({ periodMs, requests }) => `${requests} in ${periodMs / (60 * MINUTE_MS)} h`).join(', ')
+    const limits = describeLimits(this.use.limits)
     this.#close(until - now, `no request left in pool ${this.#label} (${limits}): the next one at ${writeTime(until)}`, !this.#isScarce)
     this.#isScarce = true
   }

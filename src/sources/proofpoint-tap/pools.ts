@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { BufferSnapshot } from '../../pipeline/buffer.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import { RequestPool, type PoolDependencies } from './pool.ts'
-import { QuotaUse } from './quotas.ts'
+import { describeLimits, QuotaUse } from './quotas.ts'
 import { TAP_SERVICES, type PoolName } from './services.ts'
 import { stretchFactor } from './stretch.ts'
 import { DAY_MS, SECOND_MS } from './windows.ts'
@@ -57,12 +57,12 @@ export class TapPools {
   }
 
   #warn(name: string, services: readonly TapServiceConfig[], pool: RequestPool, factor: number): void {
-    const limits = pool.use.limits.map(({ periodMs, requests }) => `${requests} requests in ${periodMs / (DAY_MS / 24)} h`).join(', ')
+    const limits = describeLimits(pool.use.limits)
     const periods = services.map(({ name, requestPeriodMs }) => {
       const stretched = Math.ceil((requestPeriodMs * factor) / SECOND_MS)
       return `${name} from ${requestPeriodMs / SECOND_MS} to ${stretched} s`
     })
-    this.#deps.log.warn({ pool: name }, `request_period_in_seconds does not fit into the quota of pool ${name} (${limits}) and is stretched: ${periods.join(', ')}`)
+    this.#deps.log.warn({ pool: name }, `request_period_in_seconds does not fit into the quota of pool ${name} (requests: ${limits}) and is stretched: ${periods.join(', ')}`)
   }
 }
 

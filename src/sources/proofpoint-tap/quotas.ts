@@ -1,4 +1,4 @@
-import { DAY_MS, MINUTE_MS } from './windows.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from './windows.ts'
 
 /** At most `requests` in any `periodMs`. */
 export interface RequestLimit {
@@ -13,6 +13,8 @@ const ON_THE_WAY_MINUTES = 1
 export class QuotaUse {
   #limits: readonly RequestLimit[] = []
   #minutes = new Map<number, number>()
+  /** What the log holds, as far as that is in `#minutes`. */
+  #logged = new Map<number, number>()
 
   get limits(): readonly RequestLimit[] {
     return this.#limits
@@ -24,9 +26,22 @@ export class QuotaUse {
     this.#limits = [...this.#limits, ...limits.filter(isNew)]
   }
 
-  /** Takes over what the log holds; what is counted here and not yet there stays. */
+  /**
+   * Takes over what the log holds beyond what it is known to hold: requests of other processes, in whatever minute. What is reserved here and
+   * not yet written stays beside it. Must not overlap a writing of the log, or that would count twice or not at all.
+   */
   load(minutes: readonly (readonly [minute: number, requests: number])[]): void {
-    for (const [minute, requests] of minutes) this.#minutes.set(minute, Math.max(requests, this.#minutes.get(minute) ?? 0))
+    for (const [minute, requests] of minutes) {
+      const others = requests - (this.#logged.get(minute) ?? 0)
+      if (others > 0) this.#add(minute, others)
+    }
+    this.#logged = new Map(minutes)
+  }
+
+  /** A reservation is in the log now. */
+  written(at: number): void {
+    const minute = minuteOf(at)
+    this.#logged.set(minute, (this.#logged.get(minute) ?? 0) + 1)
   }
 
   /** Takes one request; false where a limit allows none. */
@@ -96,6 +111,11 @@ export class QuotaUse {
       if (minute > current) this.#add(current, requests)
     }
   }
+}
+
+/** For a person: `6 in 60 s, 1800 in 24 h`. */
+export function describeLimits(limits: readonly RequestLimit[]): string {
+  return limits.map(({ periodMs, requests }) => `${requests} in ${periodMs % HOUR_MS === 0 ? `${periodMs / HOUR_MS} h` : `${periodMs / SECOND_MS} s`}`).join(', ')
 }
 
 export function minuteOf(epochMs: number): number {

@@ -6,7 +6,7 @@ import { FatalError } from '../../../src/pipeline/errors.ts'
 import type { HttpResponse } from '../../../src/sources/proofpoint-tap/http.ts'
 import { RequestPool, type Asking } from '../../../src/sources/proofpoint-tap/pool.ts'
 import { poolKey, poolsOf, TapPools } from '../../../src/sources/proofpoint-tap/pools.ts'
-import { minuteOf, QuotaUse } from '../../../src/sources/proofpoint-tap/quotas.ts'
+import { describeLimits, minuteOf, QuotaUse } from '../../../src/sources/proofpoint-tap/quotas.ts'
 import { expectedRequests, stretchFactor } from '../../../src/sources/proofpoint-tap/stretch.ts'
 import { MemoryBuffer } from '../../support/memory-buffer.ts'
 import { inputConfig, serviceConfig } from '../../support/tap-simulation.ts'
@@ -60,10 +60,35 @@ describe('counting', () => {
     expect(use.reserve(START + DAY + 2 * MINUTE)).toBe(true)
   })
 
+  it('counts what is in the log once, however often that is read, and what others wrote into the same minute as well', () => {
+    const use = new QuotaUse()
+    const minute = minuteOf(START)
+    const inFuture: readonly [number, number] = [minute + 9_999, 2]
+    use.addLimits([{ periodMs: DAY, requests: 20 }])
+    use.load([inFuture])
+    for (let request = 0; request < 4; request += 1) use.reserve(START)
+    for (let request = 0; request < 3; request += 1) use.written(START)
+    expect(use.remaining(START)).toBe(20 - 2 - 4)
+    use.load([[minute, 3 + 5], inFuture])
+    expect(use.remaining(START)).toBe(20 - 2 - 4 - 5)
+    use.reserve(START + 3 * MINUTE)
+    use.load([[minute, 3 + 5], inFuture])
+    expect(use.remaining(START + 3 * MINUTE)).toBe(20 - 2 - 4 - 5 - 1)
+    expect(use.remaining(START + DAY + 6 * MINUTE)).toBe(20)
+  })
+
   it('has no end without a limit', () => {
     const use = new QuotaUse()
     for (let request = 0; request < 5_000; request += 1) expect(use.reserve(START)).toBe(true)
     expect(use.remaining(START)).toBeNull()
+  })
+})
+
+describe('a limit for a person', () => {
+  it.each([
+    [MINUTE, '6 in 60 s'], [90 * SECOND, '6 in 90 s'], [90 * MINUTE, '6 in 5400 s'], [HOUR, '6 in 1 h'], [DAY, '6 in 24 h'],
+  ])('of %i ms is %s', (periodMs, text) => {
+    expect(describeLimits([{ periodMs, requests: 6 }])).toBe(text)
   })
 })
 
@@ -100,7 +125,7 @@ describe('stretching periods', () => {
     const twin = inputConfig({ name: 'twin', id: '99999', baseUrl: 'https://tap.test/' })
     const pools = new TapPools([input, twin], { clock: new VirtualClock(START), log, quotaLog: new MemoryBuffer() })
     expect(lines).toHaveLength(1)
-    expect(lines[0]).toMatch(/does not fit into the quota of pool siem .*clicksBlocked from 60 to 1\d\d s/)
+    expect(lines[0]).toMatch(/does not fit into the quota of pool siem \(requests: 1800 in 24 h\) .*clicksBlocked from 60 to 1\d\d s/)
     const [first] = services
     const [other] = twin.services
     if (first === undefined || other === undefined) throw new Error('no service')
@@ -199,6 +224,43 @@ describe('a pool', () => {
     }))
     expect(sentAt).toBeGreaterThanOrEqual(START - HOUR + DAY)
     expect(sentAt).toBeLessThanOrEqual(START - HOUR + DAY + 3 * MINUTE)
+  })
+
+  it('respects what another process uses meanwhile, few requests or many, each counted once', async () => {
+    pool = newPool(8)
+    const beside = newPool(8)
+    let sent = 0
+    const one = (through: RequestPool): Promise<HttpResponse> => through.send(async () => {
+      sent += 1
+      return Promise.resolve(answer(200))
+    }, asking({ isPatient: false }))
+    await Promise.all([one(pool), one(pool), one(pool)])
+    for (let request = 0; request < 3; request += 1) await one(beside)
+    await one(pool)
+    await one(pool)
+    await expect(one(pool)).rejects.toThrow('no request left')
+    await expect(one(beside)).rejects.toThrow('no request left')
+    expect(sent).toBe(8)
+    expect(log.requestsCounted()).toBe(8)
+    beside.close()
+    pool.close()
+
+    const many = newPool(1_000)
+    await one(many)
+    for (let request = 0; request < 900; request += 1) await log.count('key/siem', minuteOf(START), 0)
+    let reads = 0
+    const load = log.load.bind(log)
+    log.load = async (key) => {
+      reads += 1
+      return load(key)
+    }
+    await one(many)
+    expect(reads).toBe(0)
+    await clock.advance(MINUTE)
+    await one(many)
+    await one(many)
+    expect(reads).toBe(1)
+    expect(many.use.remaining(clock.now())).toBe(1_000 - 8 - 900 - 4)
   })
 
   it('waits where no request is left, says until when once, and lets the more urgent go first', async () => {
