@@ -264,8 +264,17 @@ describe('a proxy', () => {
     const refused = await failureOf(connect(server.baseUrl).ask())
     expect(refused).toMatchObject({ kind: 'unreachable' })
     expect(refused.message).toContain('407')
-    process.env.HTTPS_PROXY = 'no url at all'
-    expect(await failureOf(connect(server.baseUrl).ask())).toMatchObject({ kind: 'unreachable', message: /Invalid URL/ })
+  })
+
+  it.each([
+    ['HTTPS_PROXY', 'notaurl'], ['HTTPS_PROXY', 'no url at all'], ['https_proxy', 'user:hunter2@proxy:3128'], ['HTTP_PROXY', ':::'], ['HTTP_PROXY', 'proxy:3128'],
+  ])('that is none (%s=%s) is an error that names the variable, and not its value', async (name, value) => {
+    process.env[name] = value
+    const error = await failureOf(connect('https://127.0.0.1:1').ask())
+    expect(error).toMatchObject({ kind: 'unreachable' })
+    expect(error.message).toContain(`check ${name}`)
+    expect(error.message).not.toContain(value)
+    Reflect.deleteProperty(process.env, name)
   })
 })
 
