@@ -35,13 +35,16 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
     buffer: null, http: null, sources: [], outputs: [],
   }
   try {
-    if (config.http.enabled && !once) {
-      const { host, port, token } = config.http
+    // Not before the first try of the buffer: a second collector on the folder says who holds it, and nothing about a busy port.
+    const serve = async (): Promise<void> => {
+      const { enabled, host, port, token } = config.http
+      if (!enabled || once || open.http !== null) return
       open.http = await startHealthServer({ host, port, token, log, readiness: () => readiness(config, conditions, open.buffer) })
     }
-    const buffer = await openBuffer(options, conditions)
+    const buffer = await openBuffer(options, conditions, serve)
     if (buffer === null) return
     open.buffer = buffer
+    await serve()
     await assertStartTimes(config, buffer, clock.now())
     open.sources = await createTapSources(config.inputs, { clock, log, quotaLog: buffer, conditions, counters })
     open.outputs = config.outputs.map((output) => createOutput(output, config, { clock, log }))
@@ -54,7 +57,7 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
 }
 
 /** A state folder that cannot be written is waited for; null where the stop came first. */
-async function openBuffer({ config, clock, log, stop, once }: CollectorOptions, conditions: Conditions): Promise<EventBuffer | null> {
+async function openBuffer({ config, clock, log, stop, once }: CollectorOptions, conditions: Conditions, onWait: () => Promise<void>): Promise<EventBuffer | null> {
   const backoff = retryBackoff()
   const stopped = (): boolean => stop.aborted
   while (!stopped()) {
@@ -65,6 +68,7 @@ async function openBuffer({ config, clock, log, stop, once }: CollectorOptions, 
     } catch (error) {
       if (!(error instanceof RetryableError) || once) throw error
       if (conditions.set('buffer', describeError(error))) log.error({ err: error }, `The buffer cannot be opened, trying again: ${describeError(error)}`)
+      await onWait()
       await clock.sleep(backoff.next(), stop).catch(() => undefined)
     }
   }
