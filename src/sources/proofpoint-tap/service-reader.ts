@@ -14,6 +14,7 @@ import type { ServerTime } from './server-time.ts'
 import { ServicePulls } from './service-pulls.ts'
 import { ServiceWaits } from './service-waits.ts'
 import { TAP_SERVICES } from './services.ts'
+import { TimeDoubts } from './time-doubts.ts'
 import { WindowReading } from './window-reading.ts'
 import { floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, writeTime, writeWindow } from './windows.ts'
 
@@ -63,15 +64,10 @@ export class ServiceReader {
   readonly #signal: AbortSignal
   readonly #once: boolean
   readonly #pulls: ServicePulls
-  /** Since the last pass began. */
-  #hasAskedTime = false
-  /** The API was asked, and has answered without its time: it is not going to tell. */
-  #isTimeUntold = false
+  readonly #doubts: TimeDoubts
   /** A first start "from now on", whose now was the local clock's. */
   #isStartOpen: boolean
   readonly #startedAt: number
-  /** The API has answered up to here, so its clock was not behind this; epoch milliseconds. */
-  #answeredTo: number
   #toldAt = 0
 
   constructor(
@@ -94,21 +90,21 @@ export class ServiceReader {
     this.#pulls = new ServicePulls(input, service, { ...deps, log: this.#log })
     this.#toldAt = this.#pulls.beganAt
     this.#isStartOpen = state.readAt === 0 && state.startTime === null
-    this.#answeredTo = state.readAt === 0 ? -Infinity : state.settled
+    this.#doubts = new TimeDoubts(deps.time, state.readAt === 0 ? -Infinity : state.settled)
     this.#startedAt = deps.clock.monotonic()
   }
 
   async *units(): AsyncGenerator<Unit, void, undefined> {
     const { clock, time, periodMs } = this.#deps
-    let goal = time.isKnown && !time.isDoubtful ? Passes.limit(time.now()) : null
+    let goal = time.isKnown && this.#doubts.areNone ? Passes.limit(time.now()) : null
     for (;;) {
       this.#passes.begin(this.#instant())
-      this.#hasAskedTime = false
+      this.#doubts.passBegins()
       yield* this.#pass()
       this.#pulls.end()
-      const isSure = !time.isDoubtful && !this.#isTimeContradicted()
-      if (isSure) goal ??= Passes.limit(time.now())
-      const isReached = isSure && this.#passes.isReadUpTo(this.#once && goal !== null ? goal : Passes.limit(time.now()))
+      const limit = Passes.limit(time.now())
+      if (this.#doubts.areNone) goal ??= limit
+      const isReached = this.#doubts.areNone && this.#passes.isReadUpTo(this.#once ? Math.min(goal ?? limit, limit) : limit)
       if (isReached) this.#log.info('The data is up to date!')
       if (isReached && this.#once) return
       const waitMs = this.#once ? ONCE_AGAIN_MS : Math.max(0, this.#pulls.beganAt + periodMs - clock.monotonic())
@@ -123,7 +119,7 @@ export class ServiceReader {
       this.#useKnownTime()
       const step = this.#passes.next(this.#instant())
       if (step === null) {
-        if (!this.#isTimeInQuestion()) return
+        if (!this.#doubts.areToBeCleared) return
         await this.#askTime()
       } else {
         const result = yield* this.#read(step)
@@ -184,7 +180,7 @@ export class ServiceReader {
     const { window, kind } = step
     const isShort = servedTo < window.to
     if (isShort) this.#log.warn(`The API was asked for ${writeWindow(window)} and answered up to ${writeTime(servedTo)} only; the rest is read later`)
-    this.#answeredTo = Math.max(this.#answeredTo, servedTo)
+    this.#doubts.servedTo(servedTo)
     this.#passes.served(step, { servedTo, requestedAt, tookMs, now: this.#instant() })
     if (kind === 'probe') {
       const hole = this.#passes.holes.findLast(({ to }) => to <= window.from)
@@ -230,48 +226,23 @@ export class ServiceReader {
     return this.#pulls.gapUnit(window, reason, this.#passes)
   }
 
-  /** Nothing is due by a clock that is not known, in doubt, or contradicted. At most one question a pass. */
-  #isTimeInQuestion(): boolean {
-    const { time } = this.#deps
-    if (this.#hasAskedTime) return false
-    if (time.isDoubtful) return true
-    return time.isKnown ? this.#isTimeContradicted() : !this.#isTimeUntold
-  }
-
-  /** It is behind what the API has answered for already. */
-  #isTimeContradicted(): boolean {
-    const { time } = this.#deps
-    return time.isKnown && time.now() < this.#answeredTo - MINUTE_MS
-  }
-
   /** By the cautious clock nothing is due; the API may see that otherwise. Any of its answers tells the time. */
   async #askTime(): Promise<void> {
     const { client, time } = this.#deps
     const to = floorToSecond(time.now() - LIVE_EDGE_MS)
     const window = { from: to - SHORTEST_WINDOW_MS, to }
-    const { answers } = time
     try {
-      const hasAsked = await time.ask(async () => {
+      const hasAsked = await this.#doubts.ask(async () => {
         this.#pulls.requested()
         const answer = await client.ask(this.#service, () => window, this.#asking())
         answer.release()
       })
       this.#signal.throwIfAborted()
-      if (hasAsked) {
-        this.#waits.isWell()
-        this.#isTimeUntold = time.answers === answers
-        // The API's clock was set back, then.
-        if (!this.#isTimeUntold && !time.isDoubtful) this.#answeredTo = -Infinity
-      }
-      this.#hasAskedTime = hasAsked || time.answers > answers
+      if (hasAsked) this.#waits.isWell()
     } catch (error) {
       this.#signal.throwIfAborted()
-      if (!(error instanceof TapError)) throw error
-      if (error.kind === 'login' && this.#once) throw error
-      const isTold = time.answers > answers
-      // Where the time was known before there is no hurry: the next pass asks again.
-      this.#hasAskedTime = isTold || time.isKnown || time.isDoubtful
-      if (!isTold || error.kind === 'login') await this.#waits.after(error, writeWindow(window), this.#signal)
+      if (!(error instanceof TapError) || (error.kind === 'login' && this.#once)) throw error
+      await this.#waits.after(error, writeWindow(window), this.#signal)
     }
   }
 
