@@ -32,7 +32,10 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
   const { config, clock, log, counters, stop, once } = options
   const conditions = new Conditions(() => clock.now())
   const open: { buffer: EventBuffer | null; http: HealthServer | null; sources: readonly Source[]; outputs: readonly Output[] } = {
-    buffer: null, http: null, sources: [], outputs: [],
+    buffer: null,
+    http: null,
+    sources: [],
+    outputs: [],
   }
   try {
     // Not before the first try of the buffer: a second collector on the folder says who holds it, and nothing about a busy port.
@@ -57,17 +60,28 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
 }
 
 /** A state folder that cannot be written is waited for; null where the stop came first. */
-async function openBuffer({ config, clock, log, stop, once }: CollectorOptions, conditions: Conditions, onWait: () => Promise<void>): Promise<EventBuffer | null> {
+async function openBuffer(
+  { config, clock, log, stop, once }: CollectorOptions,
+  conditions: Conditions,
+  onWait: () => Promise<void>,
+): Promise<EventBuffer | null> {
   const backoff = retryBackoff()
   const stopped = (): boolean => stop.aborted
   while (!stopped()) {
     try {
-      const buffer = await openEmbeddedBuffer({ dir: config.stateDir, retentionMs: config.buffer.retentionMs, maxSizeBytes: config.buffer.maxSizeBytes, clock, log })
+      const buffer = await openEmbeddedBuffer({
+        dir: config.stateDir,
+        retentionMs: config.buffer.retentionMs,
+        maxSizeBytes: config.buffer.maxSizeBytes,
+        clock,
+        log,
+      })
       conditions.clear('buffer')
       return buffer
     } catch (error) {
       if (!(error instanceof RetryableError) || once) throw error
-      if (conditions.set('buffer', describeError(error))) log.error({ err: error }, `The buffer cannot be opened, trying again: ${describeError(error)}`)
+      if (conditions.set('buffer', describeError(error)))
+        log.error({ err: error }, `The buffer cannot be opened, trying again: ${describeError(error)}`)
       await onWait()
       await clock.sleep(backoff.next(), stop).catch(() => undefined)
     }

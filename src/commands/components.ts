@@ -11,9 +11,12 @@ import { onlyServices } from '../transforms/services.ts'
 
 /** Where a service's events go in Devo. Events of a service that is no longer configured keep the service's own table. */
 export function tagger(config: CollectorConfig): (inputId: string, service: string) => string {
-  const tags = new Map<string, string>(config.inputs.flatMap((input) => input.services.map(({ name, tag }) => [`${input.id}/${name}`, tag] as const)))
+  const tags = new Map<string, string>(
+    config.inputs.flatMap((input) => input.services.map(({ name, tag }) => [`${input.id}/${name}`, tag] as const)),
+  )
   const tables = new Map<string, string>(Object.values(TAP_SERVICES).map(({ name, table }) => [name, table]))
-  return (inputId, service) => tags.get(`${inputId}/${service}`) ?? tables.get(service) ?? `mail.proofpoint.tapsiem_v2.${service.toLowerCase()}`
+  return (inputId, service) =>
+    tags.get(`${inputId}/${service}`) ?? tables.get(service) ?? `mail.proofpoint.tapsiem_v2.${service.toLowerCase()}`
 }
 
 export function createOutput(output: OutputConfig, config: CollectorConfig, { clock, log }: { clock: Clock; log: Logger }): Output {

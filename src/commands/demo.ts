@@ -52,7 +52,11 @@ async function play(dir: string, stop: AbortController): Promise<number> {
 }
 
 /** One line every few seconds: what was done since the last one. */
-async function tellProgress(counters: Counters, simulator: { readonly receiver: { readonly events: number } }, signal: AbortSignal): Promise<void> {
+async function tellProgress(
+  counters: Counters,
+  simulator: { readonly receiver: { readonly events: number } },
+  signal: AbortSignal,
+): Promise<void> {
   const seen = { received: 0, duplicates: 0, delivered: 0 }
   for (;;) {
     await systemClock.sleep(TELL_EVERY_MS, signal).catch(() => undefined)
@@ -66,7 +70,8 @@ async function tellProgress(counters: Counters, simulator: { readonly receiver: 
         `delivered ${delivered - seen.delivered} with proof (${delivered} in all${waiting > 0 ? `, ${waiting} wait in the buffer` : ''})`,
     )
     Object.assign(seen, { received, duplicates, delivered })
-    if (simulator.receiver.events < delivered) say(`BUG: ${delivered} events count as delivered, but Devo has only ${simulator.receiver.events}`)
+    if (simulator.receiver.events < delivered)
+      say(`BUG: ${delivered} events count as delivered, but Devo has only ${simulator.receiver.events}`)
   }
 }
 

@@ -49,10 +49,9 @@ export async function main(args: readonly string[]): Promise<number> {
     .action(async (options: { dir?: string }) => {
       exitCode = await (await import('./simulate.ts')).simulate(options)
     })
-  verb('demo', 'simulator and collector together, until Ctrl-C')
-    .action(async () => {
-      exitCode = await (await import('./demo.ts')).demo()
-    })
+  verb('demo', 'simulator and collector together, until Ctrl-C').action(async () => {
+    exitCode = await (await import('./demo.ts')).demo()
+  })
 
   try {
     await program.parseAsync(args, { from: 'user' })

@@ -9,11 +9,15 @@ import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
 const HORIZON_MS = 7 * 24 * 3_600_000
 
 /** `reset`: moves services to another start and forgets what they have already seen. Refuses while a collector holds the state folder. */
-export async function reset(options: ConfigOption & { readonly service: readonly string[]; readonly to: number; readonly yes?: true }): Promise<number> {
+export async function reset(
+  options: ConfigOption & { readonly service: readonly string[]; readonly to: number; readonly yes?: true },
+): Promise<number> {
   const { config, warnings } = await load(options, { checkCertificates: false })
   const log = loggerFor(config, 2)
   logWarnings(log, warnings)
-  const targets = [...new Map(resolve(options.service, config.inputs).map((target) => [`${target.input.id}/${target.service.name}`, target])).values()]
+  const targets = [
+    ...new Map(resolve(options.service, config.inputs).map((target) => [`${target.input.id}/${target.service.name}`, target])).values(),
+  ]
   const to = new Date(options.to).toISOString()
   if (options.to < Date.now() - HORIZON_MS) {
     throw new ConfigurationError([{ path: '--to', message: 'the API serves only the last 7 days', value: to }])
@@ -23,11 +27,16 @@ export async function reset(options: ConfigOption & { readonly service: readonly
     process.stderr.write('Nothing was changed.\n')
     return EXIT.failure
   }
-  const buffer = await openEmbeddedBuffer({ dir: config.stateDir, retentionMs: config.buffer.retentionMs, maxSizeBytes: config.buffer.maxSizeBytes, clock: systemClock, log })
-    .catch((error: unknown) => {
-      process.stderr.write(`Nothing was changed: ${describeError(error)}\n`)
-      return null
-    })
+  const buffer = await openEmbeddedBuffer({
+    dir: config.stateDir,
+    retentionMs: config.buffer.retentionMs,
+    maxSizeBytes: config.buffer.maxSizeBytes,
+    clock: systemClock,
+    log,
+  }).catch((error: unknown) => {
+    process.stderr.write(`Nothing was changed: ${describeError(error)}\n`)
+    return null
+  })
   if (buffer === null) return EXIT.failure
   try {
     for (const { input, service } of targets) await buffer.startService(input.id, service.name, options.to, service.startTime)
@@ -43,11 +52,14 @@ function resolve(names: readonly string[], inputs: readonly TapInputConfig[]) {
   const problems: Problem[] = []
   const targets = [...new Set(names)].flatMap((name) => {
     const found = inputs.flatMap((input) =>
-      input.services.filter((service) => name === service.name || name === `${input.name}/${service.name}`).map((service) => ({ input, service })),
+      input.services
+        .filter((service) => name === service.name || name === `${input.name}/${service.name}`)
+        .map((service) => ({ input, service })),
     )
     const known = inputs.flatMap((input) => input.services.map((service) => `${input.name}/${service.name}`)).join(', ')
     if (found.length === 0) problems.push({ path: '--service', message: `expected one of ${known}`, value: name })
-    if (found.length > 1) problems.push({ path: '--service', message: `there are several inputs, so name one as input/service: ${known}`, value: name })
+    if (found.length > 1)
+      problems.push({ path: '--service', message: `there are several inputs, so name one as input/service: ${known}`, value: name })
     return found
   })
   if (problems.length > 0) throw new ConfigurationError(problems)

@@ -20,7 +20,10 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
   log.info({ version: version(), node: process.versions.node, state: config.stateDir }, `tap-collector ${version()} starts: ${config.name}`)
 
   const bug = (error: unknown): never => {
-    log.fatal({ err: error, stack: error instanceof Error ? error.stack : undefined }, `Unexpected error, stopping; a restart goes on where this ended: ${describeError(error)}`)
+    log.fatal(
+      { err: error, stack: error instanceof Error ? error.stack : undefined },
+      `Unexpected error, stopping; a restart goes on where this ended: ${describeError(error)}`,
+    )
     process.exit(EXIT.failure)
   }
   process.on('uncaughtException', bug)
@@ -42,10 +45,16 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
   try {
     await runCollector({ config, clock: systemClock, log, counters: new Counters(), stop: stop.signal, once })
     if (timedOut.value) {
-      log.error(`Not everything could be collected and delivered within ${timeoutMs / 1_000} s; nothing is lost, the next run goes on from here`)
+      log.error(
+        `Not everything could be collected and delivered within ${timeoutMs / 1_000} s; nothing is lost, the next run goes on from here`,
+      )
       return EXIT.failure
     }
-    log.info(once && stop.signal.aborted ? 'Stopped before all was collected and delivered; nothing is lost, the next run goes on from here' : 'Everything is saved; goodbye')
+    log.info(
+      once && stop.signal.aborted
+        ? 'Stopped before all was collected and delivered; nothing is lost, the next run goes on from here'
+        : 'Everything is saved; goodbye',
+    )
     return EXIT.ok
   } catch (error) {
     if (error instanceof ConfigurationError) throw error

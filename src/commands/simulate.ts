@@ -9,7 +9,9 @@ export async function simulate(options: { readonly dir?: string }): Promise<numb
   try {
     const simulator = await startSimulator({ dir: options.dir ?? 'simulator', control: true })
     try {
-      process.stdout.write(`${simulator.describe().join('\n')}\nCtrl-C ends it. Started again in the same folder it keeps its ports and certificates.\n`)
+      process.stdout.write(
+        `${simulator.describe().join('\n')}\nCtrl-C ends it. Started again in the same folder it keeps its ports and certificates.\n`,
+      )
       await stopped.promise
     } finally {
       await simulator.stop()

@@ -45,17 +45,7 @@ function describe(config: CollectorConfig, snapshot: BufferSnapshot, now: number
       }),
     ),
     pools: poolsOf(config.inputs, snapshot.pools, now),
-    // one that is no longer configured may still have a backlog
-    outputs: [...config.outputs, ...snapshot.outputs.filter(({ name }) => config.outputs.every((output) => output.name !== name)).map(({ name }) => ({ name, type: 'off' }))].map(({ name, type }) => {
-      const state = snapshot.outputs.find((output) => output.name === name)
-      return {
-        output: name,
-        type,
-        backlog_events: state?.backlogEvents ?? null,
-        last_proof: state === undefined || state.provenAt === 0 ? null : iso(state.provenAt),
-        dead_letters: state?.deadLetters ?? 0,
-      }
-    }),
+    outputs: outputsOf(config, snapshot),
     buffer: {
       type: config.buffer.type,
       size_in_bytes: snapshot.sizeInBytes,
@@ -65,29 +55,62 @@ function describe(config: CollectorConfig, snapshot: BufferSnapshot, now: number
   }
 }
 
+/** Those of the configuration, and those that are off or gone: they may still have a backlog. */
+function outputsOf(config: CollectorConfig, snapshot: BufferSnapshot) {
+  const configured = new Set(config.outputs.map(({ name }) => name))
+  const off = snapshot.outputs.filter(({ name }) => !configured.has(name)).map(({ name }) => ({ name, type: 'off' }))
+  return [...config.outputs, ...off].map(({ name, type }) => {
+    const state = snapshot.outputs.find((output) => output.name === name)
+    return {
+      output: name,
+      type,
+      backlog_events: state?.backlogEvents ?? null,
+      last_proof: state === undefined || state.provenAt === 0 ? null : iso(state.provenAt),
+      dead_letters: state?.deadLetters ?? 0,
+    }
+  })
+}
+
 function render(report: Report): string {
   const { services, pools, outputs, buffer } = report
   return [
     table(
       ['SERVICE', 'SETTLED', 'LAG', 'LAST READ', 'HOLES', 'GAPS'],
       services.map((row) => [
-        `${row.input}/${row.service}`, row.settled ?? 'not started', row.lag_seconds === null ? '-' : duration(row.lag_seconds),
-        row.last_read ?? 'never', String(row.holes.length), String(row.gaps.length),
+        `${row.input}/${row.service}`,
+        row.settled ?? 'not started',
+        row.lag_seconds === null ? '-' : duration(row.lag_seconds),
+        row.last_read ?? 'never',
+        String(row.holes.length),
+        String(row.gaps.length),
       ]),
     ),
     ...services.flatMap((row) => [
-      ...row.holes.map(({ from, to, reason }) => `hole in ${row.input}/${row.service}: ${from} to ${to}, tried again every hour: ${reason}\n`),
+      ...row.holes.map(
+        ({ from, to, reason }) => `hole in ${row.input}/${row.service}: ${from} to ${to}, tried again every hour: ${reason}\n`,
+      ),
       ...row.gaps.map(({ from, to, reason }) => `gap in ${row.input}/${row.service}: ${from} to ${to} is lost: ${reason}\n`),
     ]),
     '\n',
-    table(['POOL', 'REQUESTS LEFT', 'OF', 'USED IN 24 H'], pools.map((row) => [`${row.input}/${row.pool}`, String(row.remaining ?? 'no limit'), String(row.limit ?? '-'), String(row.used)])),
+    table(
+      ['POOL', 'REQUESTS LEFT', 'OF', 'USED IN 24 H'],
+      pools.map((row) => [`${row.input}/${row.pool}`, String(row.remaining ?? 'no limit'), String(row.limit ?? '-'), String(row.used)]),
+    ),
     '\n',
     table(
       ['OUTPUT', 'TYPE', 'BACKLOG', 'LAST PROOF', 'DEAD LETTERS'],
-      outputs.map((row) => [row.output, row.type, row.backlog_events === null ? 'not started' : `${row.backlog_events} events`, row.last_proof ?? 'never', String(row.dead_letters)]),
+      outputs.map((row) => [
+        row.output,
+        row.type,
+        row.backlog_events === null ? 'not started' : `${row.backlog_events} events`,
+        row.last_proof ?? 'never',
+        String(row.dead_letters),
+      ]),
     ),
     `\nBuffer: ${buffer.type}, ${megabytes(buffer.size_in_bytes)} of ${megabytes(buffer.max_size_in_bytes)} used`,
-    buffer.refused_by_the_source > 0 ? `; ${buffer.refused_by_the_source} events were refused as malformed and are kept as dead letters\n` : '\n',
+    buffer.refused_by_the_source > 0
+      ? `; ${buffer.refused_by_the_source} events were refused as malformed and are kept as dead letters\n`
+      : '\n',
   ].join('')
 }
 

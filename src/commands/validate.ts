@@ -23,7 +23,8 @@ export async function validate(options: ConfigOption & { readonly connect?: true
   const snapshot = await stateOf(config)
   const problems = checkStartTimes(
     config,
-    (inputId, service, startTime) => snapshot.services.some((state) => state.inputId === inputId && state.service === service && state.startTime === startTime),
+    (inputId, service, startTime) =>
+      snapshot.services.some((state) => state.inputId === inputId && state.service === service && state.startTime === startTime),
     Date.now(),
   )
   if (problems.length > 0) throw new ConfigurationError(problems)
@@ -84,8 +85,19 @@ async function openQuotaLog(config: CollectorConfig, log: Logger): Promise<Quota
   }
 }
 
-async function checkInputs(config: CollectorConfig, quotaLog: QuotaLog, tryOne: (what: string, attempt: () => Promise<unknown>) => Promise<void>, signal: AbortSignal): Promise<void> {
-  const deps = { clock: systemClock, log: loggerFor(config, 2), quotaLog, conditions: new Conditions(() => systemClock.now()), counters: new Counters() }
+async function checkInputs(
+  config: CollectorConfig,
+  quotaLog: QuotaLog,
+  tryOne: (what: string, attempt: () => Promise<unknown>) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const deps = {
+    clock: systemClock,
+    log: loggerFor(config, 2),
+    quotaLog,
+    conditions: new Conditions(() => systemClock.now()),
+    counters: new Counters(),
+  }
   for (const source of await createTapSources(config.inputs, deps)) {
     await tryOne(`input ${source.name}`, () => source.check(signal))
     await source.close()

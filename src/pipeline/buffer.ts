@@ -21,7 +21,10 @@ export interface BatchStream extends Readable {
   readonly cursor: Cursor
   /** Events read so far. */
   readonly eventsRead: number
-  /** Reads no further: the stream ends behind what it has read, and its cursor is valid as usual. For a graceful stop; never where `to` is given. */
+  /**
+   * Reads no further: the stream ends behind what it has read, and its cursor is valid as usual. For a graceful stop; never where `to` is
+   * given, for the shipment behind begins there.
+   */
   finish(): void
 }
 
@@ -52,7 +55,10 @@ export interface EventBuffer extends QuotaLog {
   /** Throws BufferFullError while an append would not fit. */
   assertRoom(): Promise<void>
   append(unit: Unit): Promise<void>
-  /** Announces the outputs that are on now; only they hold events back. Gives their cursors, and how many events each has missed because the buffer no longer had them. */
+  /**
+   * Announces the outputs that are on now; only they hold events back. Gives their cursors, and how many events each has missed because the
+   * buffer no longer had them.
+   */
   openOutputs(outputs: readonly OutputStart[]): Promise<ReadonlyMap<string, { readonly cursor: Cursor; readonly missedEvents: number }>>
   read(output: string, range: ReadRange): BatchStream
   /** Resolves as soon as an event lies beyond the cursor. */

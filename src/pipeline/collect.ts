@@ -84,7 +84,10 @@ async function loadOrStart({ source, service, buffer, log }: CollectOptions): Pr
   if (saved !== null && !changed) return saved
   const settled = service.startTime ?? source.serverTime()
   const from = new Date(settled).toISOString()
-  log.info({ service: service.name }, changed ? `start_time_in_utc_format has changed: starting again from ${from}` : `First start, from ${from}`)
+  log.info(
+    { service: service.name },
+    changed ? `start_time_in_utc_format has changed: starting again from ${from}` : `First start, from ${from}`,
+  )
   await buffer.startService(source.inputId, service.name, settled, service.startTime)
   return { settled, readAt: saved?.readAt ?? 0, holes: [], seen: [], startTime: service.startTime }
 }
@@ -93,6 +96,9 @@ function tellDeadLetters({ source, service, log, counters }: CollectOptions, { d
   const part = `${source.name}/${service.name}`
   for (const { reason, size } of deadLetters) {
     counters.add('dead_letters_total', { input: source.name, service: service.name, reason: 'malformed' })
-    log.error({ part, reason, size, from: new Date(window.from).toISOString(), to: new Date(window.to).toISOString() }, `An event of ${part} cannot be delivered and is kept as a dead letter: ${reason}`)
+    log.error(
+      { part, reason, size, from: new Date(window.from).toISOString(), to: new Date(window.to).toISOString() },
+      `An event of ${part} cannot be delivered and is kept as a dead letter: ${reason}`,
+    )
   }
 }

@@ -51,7 +51,8 @@ export async function deliver(options: DeliverOptions): Promise<void> {
     const reason = describeError(error)
     const isNews = conditions.set(output, reason)
     // One output's bug must not stop the others.
-    if (isNews && isBug(error)) log.error({ output, stack: error instanceof Error ? error.stack : undefined }, `A bug in output ${output}: ${reason}`)
+    if (isNews && isBug(error))
+      log.error({ output, stack: error instanceof Error ? error.stack : undefined }, `A bug in output ${output}: ${reason}`)
     if (isNews) log.warn({ output, attempt, err: error }, `Delivery to ${output} failed, its events are sent again: ${reason}`)
     else log.debug({ output, attempt }, `Delivery to ${output} failed again: ${reason}`)
   }
@@ -74,8 +75,16 @@ export async function deliver(options: DeliverOptions): Promise<void> {
       await waitBeyond(options, from, endedOrDrained)
       if (isEnded()) break
       const shipment = new Shipment(from, {
-        output, sink, buffer, transforms: options.transforms, clock: options.clock, signal, stop: ended, onFailure,
-        maxEvents: options.maxShipmentEvents, maxBytes: options.maxShipmentBytes,
+        output,
+        sink,
+        buffer,
+        transforms: options.transforms,
+        clock: options.clock,
+        signal,
+        stop: ended,
+        onFailure,
+        maxEvents: options.maxShipmentEvents,
+        maxBytes: options.maxShipmentBytes,
       })
       committed = committed
         .then(() => shipment.proven)
@@ -132,12 +141,17 @@ async function commit({ output, buffer, clock, log, conditions }: DeliverOptions
     try {
       // proven implies that one attempt has read to the end
       await buffer.commit(output, shipment.to ?? '', shipment.deadLetters)
-      for (const letter of shipment.deadLetters) log.error({ output, service: letter.service, reason: letter.reason }, `${output} refused an event for good; it is kept as a dead letter`)
+      for (const letter of shipment.deadLetters)
+        log.error(
+          { output, service: letter.service, reason: letter.reason },
+          `${output} refused an event for good; it is kept as a dead letter`,
+        )
       return
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof RetryableError)) throw error
-      if (conditions.set(output, describeError(error))) log.error({ output, err: error }, `Saving the position of ${output} failed, trying again: ${describeError(error)}`)
+      if (conditions.set(output, describeError(error)))
+        log.error({ output, err: error }, `Saving the position of ${output} failed, trying again: ${describeError(error)}`)
       await clock.sleep(backoff.next(), signal)
     }
   }

@@ -55,12 +55,19 @@ export async function supervise(options: SupervisorOptions): Promise<void> {
   const cursors = await buffer.openOutputs(outputs.map(({ name, startFrom }) => ({ name, startFrom })))
   for (const { name, open, backlogEvents } of (await buffer.snapshot()).outputs) {
     if (open || backlogEvents === 0) continue
-    log.warn({ output: name, backlogEvents }, `Output ${name} is not configured or switched off, and ${backlogEvents} events were not delivered to it; they stay for the retention only. Under its old name it goes on where it was`)
+    log.warn(
+      { output: name, backlogEvents },
+      `Output ${name} is not configured or switched off, and ${backlogEvents} events were not delivered to it; they stay for the retention only. Under its old name it goes on where it was`,
+    )
   }
   let cancelGrace = (): void => undefined
-  stop.addEventListener('abort', () => {
-    cancelGrace = clock.after(GRACE_MS, () => given.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`)))
-  }, { once: true })
+  stop.addEventListener(
+    'abort',
+    () => {
+      cancelGrace = clock.after(GRACE_MS, () => given.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`)))
+    },
+    { once: true },
+  )
 
   const guard = async (work: Promise<void>): Promise<void> => {
     try {
@@ -71,14 +78,35 @@ export async function supervise(options: SupervisorOptions): Promise<void> {
     }
   }
 
-  const collecting = sources.flatMap((source) => source.services.map((service) => guard(collect({ source, service, buffer, clock, log, conditions, counters, signal: stop, once }))))
+  const collecting = sources.flatMap((source) =>
+    source.services.map((service) => guard(collect({ source, service, buffer, clock, log, conditions, counters, signal: stop, once }))),
+  )
   const delivering = outputs.map(({ name, sink, transforms, shipmentsInFlight, maxShipmentEvents, maxShipmentBytes }) => {
     const { cursor, missedEvents } = cursors.get(name) ?? unopened(name)
-    if (missedEvents > 0) log.error({ output: name, missedEvents }, `Output ${name} was off for so long that ${missedEvents} events it had not yet got are gone from the buffer`)
-    return guard(deliver({
-      output: name, sink, buffer, cursor, transforms, clock, log, conditions, counters, maxShipmentEvents, maxShipmentBytes,
-      shipmentsInFlight: Math.min(shipmentsInFlight, sink.maxShipmentsInFlight), stop, abort: given.signal, drain: drained.signal,
-    }))
+    if (missedEvents > 0)
+      log.error(
+        { output: name, missedEvents },
+        `Output ${name} was off for so long that ${missedEvents} events it had not yet got are gone from the buffer`,
+      )
+    return guard(
+      deliver({
+        output: name,
+        sink,
+        buffer,
+        cursor,
+        transforms,
+        clock,
+        log,
+        conditions,
+        counters,
+        maxShipmentEvents,
+        maxShipmentBytes,
+        shipmentsInFlight: Math.min(shipmentsInFlight, sink.maxShipmentsInFlight),
+        stop,
+        abort: given.signal,
+        drain: drained.signal,
+      }),
+    )
   })
 
   const collected = Promise.all(collecting).then(() => {

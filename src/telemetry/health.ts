@@ -53,7 +53,10 @@ export async function startHealthServer(options: {
   try {
     await listen(server, port, host)
   } catch (error) {
-    log.warn({ err: error, host, port }, `The health page is off: ${host}:${port} cannot be opened; globals.http names another port, 0 picks a free one`)
+    log.warn(
+      { err: error, host, port },
+      `The health page is off: ${host}:${port} cannot be opened; globals.http names another port, 0 picks a free one`,
+    )
     return { port: null, close: () => Promise.resolve() }
   }
   server.unref()
@@ -62,10 +65,11 @@ export async function startHealthServer(options: {
   log.info({ host, port: actual }, `Health at http://${host.includes(':') ? `[${host}]` : host}:${actual}/readyz`)
   return {
     port: actual,
-    close: () => new Promise((resolve) => {
-      server.close(() => resolve())
-      server.closeAllConnections()
-    }),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
   }
 }
 

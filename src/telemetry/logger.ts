@@ -20,7 +20,9 @@ export function createLogger({ debug, fd, pretty, scrubber }: LoggerOptions): Lo
   const writer = new LineWriter(fd)
   const form = (line: string): string => (pretty ? prettyLine(line) : line)
   const tellDropped = (lines: number): string =>
-    form(`${JSON.stringify({ level: 'warn', time: new Date().toISOString(), msg: `${lines} lines of the log are missing: nobody read it for a while` })}\n`)
+    form(
+      `${JSON.stringify({ level: 'warn', time: new Date().toISOString(), msg: `${lines} lines of the log are missing: nobody read it for a while` })}\n`,
+    )
   return pino(
     {
       level: debug ? 'debug' : 'info',

@@ -16,11 +16,20 @@ const DAYS_IN_MINUTES = 7 * 24 * 60 - 5
 /** Seven days of all four services in one go (`run --once`): what it takes, and whether each event arrived and each hour was asked for once. */
 export async function measureCatchUp(events: number): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'tap-catch-up-'))
-  const simulator = await startSimulator({ dir, eventsPerMinute: events / 4 / DAYS_IN_MINUTES, backlogMinutes: DAYS_IN_MINUTES, late: 0, nasty: 0, httpPort: 0 })
+  const simulator = await startSimulator({
+    dir,
+    eventsPerMinute: events / 4 / DAYS_IN_MINUTES,
+    backlogMinutes: DAYS_IN_MINUTES,
+    late: 0,
+    nasty: 0,
+    httpPort: 0,
+  })
   const { entries } = simulator.tap.model.log
   try {
     const startedAt = performance.now()
-    const collector = spawn(process.execPath, [CLI, 'run', '--once', '--config', simulator.configPath], { stdio: ['ignore', 'ignore', 'inherit'] })
+    const collector = spawn(process.execPath, [CLI, 'run', '--once', '--config', simulator.configPath], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
     const code: unknown = (await once(collector, 'exit'))[0]
     const seconds = (performance.now() - startedAt) / 1_000
 

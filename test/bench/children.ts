@@ -8,7 +8,10 @@ export class Child {
   readonly #waiting: { readonly type: string; readonly resolve: (message: Record<string, unknown>) => void }[] = []
 
   constructor(script: URL, args: readonly string[], options: { readonly silent?: boolean; readonly execArgv?: readonly string[] } = {}) {
-    this.process = fork(script, [...args], { stdio: ['ignore', options.silent === true ? 'ignore' : 'inherit', 'inherit', 'ipc'], execArgv: [...(options.execArgv ?? [])] })
+    this.process = fork(script, [...args], {
+      stdio: ['ignore', options.silent === true ? 'ignore' : 'inherit', 'inherit', 'ipc'],
+      execArgv: [...(options.execArgv ?? [])],
+    })
     this.process.on('message', (message) => {
       // every child of the bench sends objects with a type
       const known = message as { type: string }

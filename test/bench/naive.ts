@@ -8,8 +8,12 @@ import { connect } from 'node:tls'
 
 const [apiPort, receiverPort, certs = ''] = process.argv.slice(2)
 const socket = connect({
-  host: '127.0.0.1', port: Number(receiverPort), servername: 'localhost',
-  ca: readFileSync(`${certs}/chain.crt`), cert: readFileSync(`${certs}/me.crt`), key: readFileSync(`${certs}/me.key`),
+  host: '127.0.0.1',
+  port: Number(receiverPort),
+  servername: 'localhost',
+  ca: readFileSync(`${certs}/chain.crt`),
+  cert: readFileSync(`${certs}/me.crt`),
+  key: readFileSync(`${certs}/me.key`),
 })
 await once(socket, 'secureConnect')
 process.send?.({ type: 'ready' })

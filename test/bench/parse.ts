@@ -222,10 +222,14 @@ async function measureMemory(isNaive: boolean): Promise<Result> {
 }
 
 function runChild(name: string, mode: 'time' | 'memory', mb: string): Result {
-  const child = spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--case', name, '--mode', mode, '--mb', mb, '--piece-kb', flags['piece-kb']], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawnSync(
+    process.execPath,
+    [fileURLToPath(import.meta.url), '--case', name, '--mode', mode, '--mb', mb, '--piece-kb', flags['piece-kb']],
+    {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   return JSON.parse(child.stdout) as Result
 }
 
@@ -239,9 +243,16 @@ if (flags.case !== undefined) {
 } else {
   for (const name of Object.keys(CASES)) {
     const { eventsPerSecond, cpuMicroseconds } = runChild(name, 'time', flags.mb)
-    console.log(`${name.padEnd(32)} ${String(eventsPerSecond).padStart(8)} events/s  ${cpuMicroseconds.toFixed(2).padStart(6)} µs CPU an event`)
+    console.log(
+      `${name.padEnd(32)} ${String(eventsPerSecond).padStart(8)} events/s  ${cpuMicroseconds.toFixed(2).padStart(6)} µs CPU an event`,
+    )
   }
-  for (const [name, mb] of [['whole way', '10'], ['whole way', flags.mb], ['whole way', String(3 * Number(flags.mb))], [NAIVE, flags.mb]] as const) {
+  for (const [name, mb] of [
+    ['whole way', '10'],
+    ['whole way', flags.mb],
+    ['whole way', String(3 * Number(flags.mb))],
+    [NAIVE, flags.mb],
+  ] as const) {
     console.log(`${`${name}, ${mb} MB`.padEnd(40)} peak ${runChild(name, 'memory', mb).peakMb} MB`)
   }
 }

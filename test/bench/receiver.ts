@@ -11,8 +11,12 @@ let firstByteAt = 0
 
 const server = createServer(
   {
-    key: readFileSync(`${certs}/server.key`), cert: readFileSync(`${certs}/server.crt`), ca: readFileSync(`${certs}/chain.crt`),
-    requestCert: true, rejectUnauthorized: true, allowHalfOpen: true,
+    key: readFileSync(`${certs}/server.key`),
+    cert: readFileSync(`${certs}/server.crt`),
+    ca: readFileSync(`${certs}/chain.crt`),
+    requestCert: true,
+    rejectUnauthorized: true,
+    allowHalfOpen: true,
   },
   (socket) => {
     socket.on('data', (data: Buffer) => {
@@ -39,4 +43,6 @@ process.on('message', (message: { type: 'count'; wanted: number }) => {
   process.send?.({ type: 'counting' })
 })
 process.on('disconnect', () => process.exit(0))
-server.listen(Number(process.argv[3] ?? 0), '127.0.0.1', () => process.send?.({ type: 'listening', port: (server.address() as AddressInfo).port }))
+server.listen(Number(process.argv[3] ?? 0), '127.0.0.1', () =>
+  process.send?.({ type: 'listening', port: (server.address() as AddressInfo).port }),
+)

@@ -50,10 +50,19 @@ function median(runs: readonly Measured[]): Measured {
   return middle
 }
 
-function row(name: string, { events, eventsPerSecond, secondsToProof, cpuSecondsPerMillion, peakMb }: Measured, ratio: number | null): string[] {
+function row(
+  name: string,
+  { events, eventsPerSecond, secondsToProof, cpuSecondsPerMillion, peakMb }: Measured,
+  ratio: number | null,
+): string[] {
   return [
-    name, String(events), Math.round(eventsPerSecond).toString(), ratio === null ? '' : ratio.toFixed(2),
-    secondsToProof?.toFixed(1) ?? '', cpuSecondsPerMillion.toFixed(1), peakMb.toFixed(0),
+    name,
+    String(events),
+    Math.round(eventsPerSecond).toString(),
+    ratio === null ? '' : ratio.toFixed(2),
+    secondsToProof?.toFixed(1) ?? '',
+    cpuSecondsPerMillion.toFixed(1),
+    peakMb.toFixed(0),
   ]
 }
 

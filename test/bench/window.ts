@@ -40,7 +40,11 @@ export class Bench {
     const server = await authority.issue({ commonName: 'localhost' })
     const client = await authority.issue({ commonName: 'collector', client: true })
     await writePemFiles(join(dir, 'certs'), {
-      'chain.crt': authority.certPem, 'server.crt': server.certPem, 'server.key': server.keyPem, 'me.crt': client.certPem, 'me.key': client.keyPem,
+      'chain.crt': authority.certPem,
+      'server.crt': server.certPem,
+      'server.key': server.keyPem,
+      'me.crt': client.certPem,
+      'me.key': client.keyPem,
     })
     const api = new Child(script('api.ts'), [])
     const receiver = new Child(script('receiver.ts'), [join(dir, 'certs')])
@@ -57,13 +61,18 @@ export class Bench {
   }
 
   /** The built CLI with one service, its outputs probed and its first, empty window read. */
-  async collector({ period = 1, probed = true, awaitRequest = true }: { period?: number; probed?: boolean; awaitRequest?: boolean } = {}): Promise<Child> {
+  async collector({
+    period = 1,
+    probed = true,
+    awaitRequest = true,
+  }: { period?: number; probed?: boolean; awaitRequest?: boolean } = {}): Promise<Child> {
     await mkdir(join(this.dir, 'config'), { recursive: true })
     await writeFile(join(this.dir, 'config', 'config.yaml'), this.#config(period))
     this.api.forget('request')
     const collector = new Child(CLI, ['run', '--config', join(this.dir, 'config', 'config.yaml')], { silent: true })
     if (awaitRequest) await this.api.next('request')
-    while (probed && (await readSnapshot(join(this.dir, 'state'))).outputs.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    while (probed && (await readSnapshot(join(this.dir, 'state'))).outputs.length === 0)
+      await new Promise((resolve) => setTimeout(resolve, 20))
     return collector
   }
 
@@ -156,5 +165,11 @@ export async function measureNaive(bench: Bench, bytes: number): Promise<Measure
   const cpu = cpuSeconds(pid) - cpuBefore
   const { peak } = memoryMb(pid)
   await exited
-  return { events, eventsPerSecond: events / ((completeAt - requestedAt) / 1_000), secondsToProof: null, cpuSecondsPerMillion: (cpu / events) * 1e6, peakMb: peak }
+  return {
+    events,
+    eventsPerSecond: events / ((completeAt - requestedAt) / 1_000),
+    secondsToProof: null,
+    cpuSecondsPerMillion: (cpu / events) * 1e6,
+    peakMb: peak,
+  }
 }

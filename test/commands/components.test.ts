@@ -7,7 +7,13 @@ import { batchOf } from '../contract/batches.ts'
 import { silent } from '../pipeline/support.ts'
 
 const config: CollectorConfig = {
-  root: '/', name: 'test', id: 'test', debug: false, stateDir: '/state', internalEvents: false, outputs: [],
+  root: '/',
+  name: 'test',
+  id: 'test',
+  debug: false,
+  stateDir: '/state',
+  internalEvents: false,
+  outputs: [],
   http: { enabled: false, host: '127.0.0.1', port: 0, token: null },
   buffer: { type: 'embedded', retentionMs: 0, maxSizeBytes: 0 },
   inputs: [
@@ -18,7 +24,14 @@ const config: CollectorConfig = {
 
 function passes(services: readonly string[], inputId: string, service: string): boolean {
   const output: OutputConfig = {
-    name: 'screen', type: 'console', config: { format: 'line' }, services, shipmentsInFlight: 1, maxShipmentEvents: 1, maxShipmentBytes: 1, startFrom: 'now',
+    name: 'screen',
+    type: 'console',
+    config: { format: 'line' },
+    services,
+    shipmentsInFlight: 1,
+    maxShipmentEvents: 1,
+    maxShipmentBytes: 1,
+    startFrom: 'now',
   }
   const { transforms } = createOutput(output, config, { clock: systemClock, log: silent })
   return transforms.every((transform) => transform({ ...batchOf(['{}']), inputId, service }) !== null)

@@ -15,20 +15,35 @@ const NOW = Date.UTC(2026, 10, 24, 12)
 function scripted(answer: (state: ServiceState, call: number) => AsyncIterable<Unit> | Iterable<Unit>) {
   const states: ServiceState[] = []
   const source: Source = {
-    name: 'tap', inputId: '12345', services: [], serverTime: () => NOW,
+    name: 'tap',
+    inputId: '12345',
+    services: [],
+    serverTime: () => NOW,
     units: (_service, state, { signal }) => {
       states.push(state)
       return Readable.from(answer(state, states.length), { objectMode: true, highWaterMark: 1, signal })
     },
-    check: async () => undefined, close: async () => undefined,
+    check: async () => undefined,
+    close: async () => undefined,
   }
   return { source, states }
 }
 
-function run(buffer: EventBuffer, source: Source, change: { startTime?: number | null; once?: boolean; signal?: AbortSignal; conditions?: Conditions } = {}): Promise<void> {
+function run(
+  buffer: EventBuffer,
+  source: Source,
+  change: { startTime?: number | null; once?: boolean; signal?: AbortSignal; conditions?: Conditions } = {},
+): Promise<void> {
   return collect({
-    source, buffer, service: { name: 'clicksBlocked', startTime: change.startTime ?? null }, clock: hurried, log: silent,
-    conditions: change.conditions ?? new Conditions(() => NOW), counters: new Counters(), signal: change.signal ?? new AbortController().signal, once: change.once ?? true,
+    source,
+    buffer,
+    service: { name: 'clicksBlocked', startTime: change.startTime ?? null },
+    clock: hurried,
+    log: silent,
+    conditions: change.conditions ?? new Conditions(() => NOW),
+    counters: new Counters(),
+    signal: change.signal ?? new AbortController().signal,
+    once: change.once ?? true,
   })
 }
 
@@ -45,7 +60,9 @@ describe('collect', () => {
     const buffer = await openBuffer(await temporaryFolder())
     const first = Date.UTC(2026, 10, 20)
     const other = Date.UTC(2026, 10, 22)
-    const { source, states } = scripted((state, call) => (call === 1 ? [unit([['a']], { position: position({ settled: state.settled + 1_000 }) })] : []))
+    const { source, states } = scripted((state, call) =>
+      call === 1 ? [unit([['a']], { position: position({ settled: state.settled + 1_000 }) })] : [],
+    )
     await run(buffer, source, { startTime: first })
     await run(buffer, source, { startTime: first })
     await run(buffer, source, { startTime: null })
@@ -66,7 +83,9 @@ describe('collect', () => {
     })
     const { source, states } = scripted((state) => {
       const done = (state.settled - NOW) / 1_000
-      return ['a', 'b', 'c'].slice(done).map((name, index) => unit([[name]], { position: position({ settled: NOW + (done + index + 1) * 1_000 }) }))
+      return ['a', 'b', 'c']
+        .slice(done)
+        .map((name, index) => unit([[name]], { position: position({ settled: NOW + (done + index + 1) * 1_000 }) }))
     })
     await run(buffer, source, { once: false })
     expect(states.map(({ settled }) => settled - NOW)).toEqual([0, 2_000])

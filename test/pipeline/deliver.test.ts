@@ -13,9 +13,22 @@ async function setUp(sink: ModelSink, change: Partial<DeliverOptions> = {}) {
   const abort = new AbortController()
   const drain = new AbortController()
   const options: DeliverOptions = {
-    output: 'devo_1', sink, buffer, cursor: opened.get('devo_1')?.cursor ?? '', transforms: [], shipmentsInFlight: 4, maxShipmentEvents: 2, maxShipmentBytes: 1e6,
-    clock: hurried, log: silent, conditions: new Conditions(() => Date.now()), counters: new Counters(),
-    stop: stop.signal, abort: abort.signal, drain: drain.signal, ...change,
+    output: 'devo_1',
+    sink,
+    buffer,
+    cursor: opened.get('devo_1')?.cursor ?? '',
+    transforms: [],
+    shipmentsInFlight: 4,
+    maxShipmentEvents: 2,
+    maxShipmentBytes: 1e6,
+    clock: hurried,
+    log: silent,
+    conditions: new Conditions(() => Date.now()),
+    counters: new Counters(),
+    stop: stop.signal,
+    abort: abort.signal,
+    drain: drain.signal,
+    ...change,
   }
   return { buffer, options, stop, abort, drain }
 }
@@ -24,7 +37,11 @@ async function backlog(buffer: EventBuffer): Promise<number> {
   return (await buffer.snapshot()).outputs.find(({ name }) => name === 'devo_1')?.backlogEvents ?? -1
 }
 
-const six = [['a', 'b'], ['c', 'd'], ['e', 'f']]
+const six = [
+  ['a', 'b'],
+  ['c', 'd'],
+  ['e', 'f'],
+]
 
 describe('deliver', () => {
   it('ships what is there in pieces and ends when it has been drained', async () => {
@@ -112,7 +129,10 @@ describe('deliver', () => {
     setImmediate(() => drain.abort())
     await deliver(options)
     expect(sink.arrived.toSorted()).toEqual(['a', 'b', 'c', 'd'])
-    expect(sink.shipped.filter((names) => names.includes('a'))).toEqual([['a', 'b'], ['a', 'b']])
+    expect(sink.shipped.filter((names) => names.includes('a'))).toEqual([
+      ['a', 'b'],
+      ['a', 'b'],
+    ])
   })
 
   it('finishes what is in flight after a stop and begins nothing new', async () => {

@@ -35,8 +35,21 @@ it('does not cut a retry short: what lies between its end and the proven success
   const run = async (stopSignal: AbortSignal, drain: AbortSignal): Promise<void> => {
     const cursor = (await buffer.openOutputs([{ name: 'devo_1', startFrom: 'oldest' }])).get('devo_1')?.cursor ?? ''
     await deliver({
-      output: 'devo_1', sink, buffer, cursor, transforms: [], shipmentsInFlight: 4, maxShipmentEvents: 3, maxShipmentBytes: 1e6, clock: hurried, log: silent,
-      conditions: new Conditions(() => Date.now()), counters: new Counters(), stop: stopSignal, abort: never, drain,
+      output: 'devo_1',
+      sink,
+      buffer,
+      cursor,
+      transforms: [],
+      shipmentsInFlight: 4,
+      maxShipmentEvents: 3,
+      maxShipmentBytes: 1e6,
+      clock: hurried,
+      log: silent,
+      conditions: new Conditions(() => Date.now()),
+      counters: new Counters(),
+      stop: stopSignal,
+      abort: never,
+      drain,
     })
   }
   await buffer.append(unit([['a'], ['b'], ['c'], ['d'], ['e'], ['f']]))

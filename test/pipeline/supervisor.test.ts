@@ -15,13 +15,33 @@ function output(name: string, sink: ModelSink): Output {
 
 function source(units: () => Iterable<unknown>): Source {
   return {
-    name: 'tap', inputId: '12345', services: [{ name: 'clicksBlocked', startTime: null }], serverTime: () => 0,
-    units: () => Readable.from(units(), { objectMode: true, highWaterMark: 1 }), check: async () => undefined, close: async () => undefined,
+    name: 'tap',
+    inputId: '12345',
+    services: [{ name: 'clicksBlocked', startTime: null }],
+    serverTime: () => 0,
+    units: () => Readable.from(units(), { objectMode: true, highWaterMark: 1 }),
+    check: async () => undefined,
+    close: async () => undefined,
   }
 }
 
-function run(buffer: EventBuffer, sources: Source[], outputs: Output[], { log = silent, stop = new AbortController().signal, once = true } = {}): Promise<void> {
-  return supervise({ sources, outputs, buffer, clock: hurried, log, conditions: new Conditions(() => 0), counters: new Counters(), stop, once })
+function run(
+  buffer: EventBuffer,
+  sources: Source[],
+  outputs: Output[],
+  { log = silent, stop = new AbortController().signal, once = true } = {},
+): Promise<void> {
+  return supervise({
+    sources,
+    outputs,
+    buffer,
+    clock: hurried,
+    log,
+    conditions: new Conditions(() => 0),
+    counters: new Counters(),
+    stop,
+    once,
+  })
 }
 
 test('with once, every output gets everything and then it ends', async () => {
@@ -29,7 +49,10 @@ test('with once, every output gets everything and then it ends', async () => {
   const fast = new ModelSink()
   const slow = new ModelSink({ behave: () => new Promise((resolve) => setImmediate(resolve)) })
   await run(buffer, [source(() => [unit([['a'], ['b']]), unit([['c']])])], [output('fast', fast), output('slow', slow)])
-  expect([fast.arrived, slow.arrived]).toEqual([['a', 'b', 'c'], ['a', 'b', 'c']])
+  expect([fast.arrived, slow.arrived]).toEqual([
+    ['a', 'b', 'c'],
+    ['a', 'b', 'c'],
+  ])
 })
 
 test('a dead output does not keep a healthy one from its events', async () => {
@@ -41,7 +64,9 @@ test('a dead output does not keep a healthy one from its events', async () => {
     },
   })
   const dead = new ModelSink({ behave: () => Promise.reject(new Error('connection refused')) })
-  await run(buffer, [source(() => [unit([['a']]), unit([['b']])])], [output('dead', dead), output('healthy', healthy)], { stop: stop.signal })
+  await run(buffer, [source(() => [unit([['a']]), unit([['b']])])], [output('dead', dead), output('healthy', healthy)], {
+    stop: stop.signal,
+  })
   expect(healthy.arrived).toEqual(['a', 'b'])
   expect(dead.arrived).toEqual([])
 })

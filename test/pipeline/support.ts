@@ -28,7 +28,14 @@ export async function temporaryFolder(): Promise<string> {
 }
 
 export async function openBuffer(dir: string): Promise<EventBuffer> {
-  const buffer = await openEmbeddedBuffer({ dir, retentionMs: 3_600_000, maxSizeBytes: 1e9, clock: systemClock, log: silent, inThread: true })
+  const buffer = await openEmbeddedBuffer({
+    dir,
+    retentionMs: 3_600_000,
+    maxSizeBytes: 1e9,
+    clock: systemClock,
+    log: silent,
+    inThread: true,
+  })
   onTestFinished(() => buffer.close())
   return buffer
 }
@@ -42,8 +49,13 @@ export function position(change: Partial<Position> = {}): Position {
 /** A unit with one chunk for each inner list of event names. */
 export function unit(chunks: readonly (readonly string[])[], change: Partial<Unit> = {}): Unit {
   return {
-    inputId: '12345', service: 'clicksBlocked', pulledAt: START, environment: null,
-    window: { from: START, to: START + 3_600_000 }, deadLetters: [], position: position(),
+    inputId: '12345',
+    service: 'clicksBlocked',
+    pulledAt: START,
+    environment: null,
+    window: { from: START, to: START + 3_600_000 },
+    deadLetters: [],
+    position: position(),
     chunks: chunks.map((names) => ({
       lines: ownBytes(names.map((name) => `{"name":"${name}"}\n`).join('')),
       fingerprints: new Uint8Array(names.length * FINGERPRINT_BYTES),
@@ -71,7 +83,11 @@ export class ModelSink implements Sink {
   #behave: Behaviour
   #check: () => Promise<void>
 
-  constructor({ maxShipmentsInFlight = 8, behave = () => undefined, check = async () => undefined }: { maxShipmentsInFlight?: number; behave?: Behaviour; check?: () => Promise<void> } = {}) {
+  constructor({
+    maxShipmentsInFlight = 8,
+    behave = () => undefined,
+    check = async () => undefined,
+  }: { maxShipmentsInFlight?: number; behave?: Behaviour; check?: () => Promise<void> } = {}) {
     this.maxShipmentsInFlight = maxShipmentsInFlight
     this.#behave = behave
     this.#check = check

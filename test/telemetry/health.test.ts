@@ -2,7 +2,13 @@ import { expect, onTestFinished, test } from 'vitest'
 import { startHealthServer, type Readiness } from '../../src/telemetry/health.ts'
 import { silent } from '../pipeline/support.ts'
 
-const WAITING: Readiness = { ready: false, role: 'active', reasons: [{ part: 'devo_1', reason: 'connect ECONNREFUSED', since: '2026-11-20T00:00:00.000Z' }], holes: [], gaps: [] }
+const WAITING: Readiness = {
+  ready: false,
+  role: 'active',
+  reasons: [{ part: 'devo_1', reason: 'connect ECONNREFUSED', since: '2026-11-20T00:00:00.000Z' }],
+  holes: [],
+  gaps: [],
+}
 
 async function serve(token: string | null, readiness: () => Promise<Readiness> = async () => WAITING): Promise<string> {
   const server = await startHealthServer({ host: '127.0.0.1', port: 0, token, log: silent, readiness })

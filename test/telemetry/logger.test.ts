@@ -35,7 +35,8 @@ describe('secrets', () => {
     for (const pretty of [false, true]) {
       const text = written(log, { debug: true, pretty })
       expect(text).toContain('[secret]')
-      for (const secret of ['pass"word/ü', 'pass\\"word/ü', encodeURIComponent('pass"word/ü'), basic, 't0ken']) expect(text).not.toContain(secret)
+      for (const secret of ['pass"word/ü', 'pass\\"word/ü', encodeURIComponent('pass"word/ü'), basic, 't0ken'])
+        expect(text).not.toContain(secret)
     }
   })
 })
@@ -45,7 +46,10 @@ test('one JSON object a line, with time and level in words; debug only where it 
     log.debug('not shown')
     log.info({ part: 'tap/clicksBlocked' }, 'Pull Started')
     log.error({ err: Object.assign(new Error('gone'), { code: 'ECONNRESET' }) }, 'x')
-  }).trimEnd().split('\n').map((line) => JSON.parse(line) as { time: string })
+  })
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { time: string })
   expect(lines.every(({ time }) => /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(time))).toBe(true)
   expect(lines.map((line) => ({ ...line, time: '' }))).toEqual([
     { level: 'info', time: '', part: 'tap/clicksBlocked', msg: 'Pull Started' },
@@ -54,6 +58,8 @@ test('one JSON object a line, with time and level in words; debug only where it 
 })
 
 test('a line for a terminal cannot drive the terminal', () => {
-  const line = prettyLine(JSON.stringify({ level: 'info', time: '2026-11-20T10:00:00.123Z', msg: 'subject \u001b[2J\u001b]0;x\u0007 end\rstart', n: 1 }))
+  const line = prettyLine(
+    JSON.stringify({ level: 'info', time: '2026-11-20T10:00:00.123Z', msg: 'subject \u001b[2J\u001b]0;x\u0007 end\rstart', n: 1 }),
+  )
   expect(line).toBe('10:00:00.123 INFO  subject  end\\rstart  n=1\n')
 })
