@@ -44,6 +44,8 @@ const fault: fc.Arbitrary<TapFault> = fc
       { kind: 'too-many', maxEvents: 8, ...scope },
       { kind: 'query-end', lagMs: 90 * SECOND, ...scope },
       { kind: 'headers', headers: { age: '600' }, ...scope },
+      { kind: 'headers', headers: { date: new Date(0).toUTCString() }, ...scope },
+      { kind: 'headers', headers: { date: new Date(START - 2 * HOUR).toUTCString() }, ...scope },
       { kind: 'truncate', afterBytes: 0.6, framing: 'length', ...scope },
       { kind: 'truncate', afterBytes: 0.7, framing: 'ended', ...scope },
       { kind: 'reset', afterBytes: 0.5, ...scope },

@@ -28,6 +28,15 @@ describe('catching up', () => {
     )
   })
 
+  it.each([[40 * MINUTE], [-3 * HOUR]])('takes what it reads for final also where the local clock is wrong by %i ms, at the price of a few requests', async (skew) => {
+    const now = START + 6 * DAY
+    const simulation = new TapSimulation([inputConfig()], { now })
+    simulation.clock.skewWall(skew)
+    await simulation.once()
+    expect((await simulation.buffer.loadService('12345', 'clicksBlocked'))?.settled).toBe(now - 45 * MINUTE)
+    expect(simulation.model.log.entries.length).toBeLessThanOrEqual(144 + 3)
+  })
+
   it('lets a service that has caught up go first where requests are scarce', async () => {
     const now = START + 5 * DAY
     const behind = (['messagesBlocked', 'messagesDelivered'] as const).map((name) => serviceConfig(name, { requestPeriodMs: 6 * HOUR }))
@@ -452,6 +461,15 @@ describe('a Date that is wrong', () => {
     expect(arrived(simulation)).toHaveLength(5)
     expect((await simulation.buffer.loadService('12345', 'clicksBlocked'))?.settled).toBeLessThanOrEqual(now + 15 * MINUTE)
     await simulation.stop()
+  })
+
+  it('is not what a first start begins at', async () => {
+    const simulation = new TapSimulation([inputConfig()], { now: START + HOUR })
+    tamper(simulation, () => 0)
+    const [source] = await simulation.sources()
+    await source?.check(new AbortController().signal)
+    expect(source?.serverTime()).toBe(START + 55 * MINUTE)
+    await source?.close()
   })
 
   it('in every answer makes no gap of what the API still has', async () => {
