@@ -29,8 +29,8 @@ try {
     const own = median(collector)
     rows.push(row(`naive loop, ${size} MB`, base, null), row(`collector, ${size} MB`, own, own.eventsPerSecond / base.eventsPerSecond))
   }
-  console.error('a backlog ...')
-  rows.push(row('collector, a backlog', await measureBacklog(bench, (quick ? 100 : 300) * MB), null))
+  console.error('a full buffer ...')
+  rows.push(row('collector, a full buffer', await measureBacklog(bench, (quick ? 100 : 300) * MB), null))
 } finally {
   await bench.close()
 }

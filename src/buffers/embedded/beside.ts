@@ -8,8 +8,8 @@ import { RequestLog } from './requests.ts'
 const BUSY_TIMEOUT_MS = 5000
 
 /**
- * The quota log of a buffer that a running collector holds: SQLite lets one write after the other. That collector itself learns of these
- * requests at its next start. The caller owes a `close`. Throws FatalError and RetryableError as `readSnapshot` does.
+ * The quota log of a buffer that a running collector holds: SQLite lets one write after the other. That collector looks at the log again once
+ * a minute, and before every request when few are left. The caller owes a `close`. Throws FatalError and RetryableError as `readSnapshot` does.
  */
 export function openQuotaLogBeside(dir: string): QuotaLog & { close(): Promise<void> } {
   const path = databasePath(dir)
