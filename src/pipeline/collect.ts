@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises'
 import type { Logger } from 'pino'
-import { Backoff, retryBackoff } from './backoff.ts'
+import { retryBackoff } from './backoff.ts'
 import { BufferFullError, type EventBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import type { Conditions } from './conditions.ts'
@@ -21,8 +21,9 @@ export interface CollectOptions {
   readonly once: boolean
 }
 
-/** So long without a window cut short by a full buffer, and the next one is tried again soon. */
-const FORGIVEN_AFTER_MS = 15 * 60_000
+/** How long a window is held open for room in the buffer. Given up, it must be asked for again from its start, and requests are scarce. */
+const HOLD_MS = 60_000
+const LOOK_AGAIN_MS = 500
 
 /**
  * The first hop: one service's units into the buffer, until the signal aborts or, with `once`, all that is due is in.
@@ -33,26 +34,22 @@ export async function collect(options: CollectOptions): Promise<void> {
   const { source, service, buffer, clock, log, conditions, signal, once } = options
   const part = `${source.name}/${service.name}`
   const backoff = retryBackoff()
-  const cutShort = new Backoff(1_000, 5 * 60_000)
-  let cutShortAt = -Infinity
   const stopped = (): boolean => signal.aborted
   while (!stopped()) {
-    let isReading = false
     try {
       await buffer.assertRoom()
-      isReading = true
       const state = await loadOrStart(options)
       await pipeline(
         source.units(service.name, state, { signal, once }),
         async (units: AsyncIterable<Unit>) => {
           for await (const unit of units) {
+            const hasWaited = await waitForRoom(options, part)
             await buffer.append(unit)
             tellDeadLetters(options, unit)
-            if (backoff.failures > 0) {
-              backoff.reset()
-              conditions.clear(part)
-              log.info({ part }, 'The buffer takes events again')
-            }
+            if (!hasWaited && backoff.failures === 0) continue
+            backoff.reset()
+            conditions.clear(part)
+            log.info({ part }, 'The buffer takes events again')
           }
         },
         { signal },
@@ -62,19 +59,31 @@ export async function collect(options: CollectOptions): Promise<void> {
       if (stopped()) return
       if (!(error instanceof RetryableError)) throw error
       if (once && !(error instanceof BufferFullError)) throw error
-      let waitMs = backoff.next()
-      if (isReading && error instanceof BufferFullError) {
-        // Its window is asked for again from the start, and requests are scarce: with an output that is only just too slow such tries thin out.
-        if (clock.monotonic() - cutShortAt > FORGIVEN_AFTER_MS) cutShort.reset()
-        cutShortAt = clock.monotonic()
-        waitMs = cutShort.next()
-      }
-      if (conditions.set(part, describeError(error))) {
-        log.error({ part, err: error }, `Fetching waits: ${describeError(error)}. Nothing is lost; it goes on by itself`)
-      }
-      await clock.sleep(waitMs, signal).catch(() => undefined)
+      tellWaiting(options, part, error)
+      await clock.sleep(backoff.next(), signal).catch(() => undefined)
     }
   }
+}
+
+/** Holds the window open while delivered events make room; true where it had to. Throws BufferFullError when that takes too long. */
+async function waitForRoom(options: CollectOptions, part: string): Promise<boolean> {
+  const { buffer, clock, signal } = options
+  const since = clock.monotonic()
+  for (let tries = 0; ; tries += 1) {
+    try {
+      await buffer.assertRoom()
+      return tries > 0
+    } catch (error) {
+      if (!(error instanceof BufferFullError) || clock.monotonic() - since > HOLD_MS) throw error
+      tellWaiting(options, part, error)
+      await clock.sleep(LOOK_AGAIN_MS, signal)
+    }
+  }
+}
+
+function tellWaiting({ conditions, log }: CollectOptions, part: string, error: RetryableError): void {
+  const reason = describeError(error)
+  if (conditions.set(part, reason)) log.error({ part, err: error }, `Fetching waits: ${reason}. Nothing is lost; it goes on by itself`)
 }
 
 /** A first start and a changed start time begin at the user's time; otherwise the saved state counts. */

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { describe, expect, it, vi } from 'vitest'
 import { BufferFullError, type EventBuffer } from '../../src/pipeline/buffer.ts'
+import type { Clock } from '../../src/pipeline/clock.ts'
 import { collect } from '../../src/pipeline/collect.ts'
 import { Conditions } from '../../src/pipeline/conditions.ts'
 import { Counters } from '../../src/pipeline/counters.ts'
@@ -32,13 +33,13 @@ function scripted(answer: (state: ServiceState, call: number) => AsyncIterable<U
 function run(
   buffer: EventBuffer,
   source: Source,
-  change: { startTime?: number | null; once?: boolean; signal?: AbortSignal; conditions?: Conditions } = {},
+  change: { startTime?: number | null; once?: boolean; signal?: AbortSignal; conditions?: Conditions; clock?: Clock } = {},
 ): Promise<void> {
   return collect({
     source,
     buffer,
     service: { name: 'clicksBlocked', startTime: change.startTime ?? null },
-    clock: hurried,
+    clock: change.clock ?? hurried,
     log: silent,
     conditions: change.conditions ?? new Conditions(() => NOW),
     counters: new Counters(),
@@ -104,8 +105,30 @@ describe('collect', () => {
     const { source, states } = scripted(() => [unit([['a']])])
     await run(buffer, source, { conditions, once: true })
     expect(states).toHaveLength(1)
-    expect(reasons).toEqual(['the buffer is full', 'the buffer is full', 'the buffer is full'])
+    expect(new Set(reasons)).toEqual(new Set(['the buffer is full']))
     expect(conditions.list()).toEqual([])
+  })
+
+  it('holds a window open while the buffer makes room, and asks for it again only when that takes too long', async () => {
+    const buffer = await openBuffer(await temporaryFolder())
+    let calls = 0
+    let fullUntil = 5
+    vi.spyOn(buffer, 'assertRoom').mockImplementation(async () => {
+      calls += 1
+      // room for the start and for the first unit, then none for a while
+      if (calls > 2 && calls <= fullUntil) throw new BufferFullError('the buffer is full')
+    })
+    const { source, states } = scripted(() => [unit([['a']]), unit([['b']])])
+    await run(buffer, source, { once: true })
+    expect(states).toHaveLength(1)
+
+    calls = 0
+    fullUntil = 500
+    let now = 0
+    const clock = { ...hurried, monotonic: () => (now += 1_000) }
+    const again = scripted(() => [unit([['c']]), unit([['d']])])
+    await run(buffer, again.source, { once: true, clock })
+    expect(again.states).toHaveLength(2)
   })
 
   it('fails a single run with what the source cannot mend, and waits for ever otherwise', async () => {
