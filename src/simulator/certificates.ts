@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import forge from 'node-forge'
 
 /** A server certificate names these unless it is given other hosts. */
-export const LOOPBACK_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '::1']
+const LOOPBACK_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '::1']
 
 const DAY_MS = 86_400_000
 const generateKeys = promisify(generateKeyPair)

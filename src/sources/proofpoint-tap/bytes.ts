@@ -1,7 +1,7 @@
 /** The bytes that JSON is made of, and the quick searches over them. All work on plain `Uint8Array`s, so that the engine sees one type only. */
-export const TAB = 0x09
+const TAB = 0x09
 export const NEWLINE = 0x0a
-export const CARRIAGE_RETURN = 0x0d
+const CARRIAGE_RETURN = 0x0d
 export const SPACE = 0x20
 export const QUOTE = 0x22
 export const COMMA = 0x2c

@@ -123,7 +123,7 @@ export async function bodyHead(body: Readable, secrets: readonly string[]): Prom
 }
 
 /** One line without control characters. */
-export function printable(text: string, length: number): string {
+function printable(text: string, length: number): string {
   const line = text
     .replace(/\s+/g, ' ')
     .trim()

@@ -5,7 +5,7 @@ import { cutWindow, DAY_MS, floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTE
 /** A window ends so long before the server's time: one that is still current is refused. */
 export const LIVE_EDGE_MS = 30 * SECOND_MS
 /** The API answers for so long back. */
-export const HORIZON_MS = 7 * DAY_MS
+const HORIZON_MS = 7 * DAY_MS
 /** Where reading goes on after a gap: so far inside the horizon that it does not run away again at once. */
 const INSIDE_HORIZON_MS = 10 * MINUTE_MS
 const LIGHT_OVERLAP_MS = 2 * MINUTE_MS

@@ -14,7 +14,7 @@ export { MalformedResponseError } from './malformed.ts'
 export type { ResponsePart, ResponseTarget } from './chunks.ts'
 
 /** How much of a response may stand outside its arrays. */
-export const MAX_ENVELOPE_BYTES = 1024 * 1024
+const MAX_ENVELOPE_BYTES = 1024 * 1024
 
 /** How much of the body's beginning a message may show, with one byte to tell that there was more. */
 const HEAD_BYTES = 81

@@ -14,7 +14,7 @@ const CONNECT_TIMEOUT_MS = 10 * SECOND_MS
 const HEADERS_TIMEOUT_MS = 2 * MINUTE_MS
 const BODY_IDLE_TIMEOUT_MS = 2 * MINUTE_MS
 const PROXY_PROTOCOLS = new Set(['http:', 'https:', 'socks5:', 'socks:'])
-export const ACCEPTED_ENCODINGS = 'gzip, deflate, br'
+const ACCEPTED_ENCODINGS = 'gzip, deflate, br'
 
 export interface HttpClient {
   readonly request: HttpRequest
