@@ -31,9 +31,9 @@ const LOOK_AGAIN_MS = 500
  * source goes on from what that says. With `once` it throws what the source cannot mend (login refused); otherwise it waits for ever.
  */
 export async function collect(options: CollectOptions): Promise<void> {
-  const { source, service, buffer, clock, log, conditions, signal, once } = options
-  const part = `${source.name}/${service.name}`
+  const { source, service, buffer, clock, signal, once } = options
   const backoff = retryBackoff()
+  const waiting = new BufferWait(options)
   const stopped = (): boolean => signal.aborted
   while (!stopped()) {
     try {
@@ -43,13 +43,11 @@ export async function collect(options: CollectOptions): Promise<void> {
         source.units(service.name, state, { signal, once }),
         async (units: AsyncIterable<Unit>) => {
           for await (const unit of units) {
-            const hasWaited = await waitForRoom(options, part)
+            await waiting.forRoom()
             await buffer.append(unit)
             tellDeadLetters(options, unit)
-            if (!hasWaited && backoff.failures === 0) continue
             backoff.reset()
-            conditions.clear(part)
-            log.info({ part }, 'The buffer takes events again')
+            waiting.isOver()
           }
         },
         { signal },
@@ -59,31 +57,58 @@ export async function collect(options: CollectOptions): Promise<void> {
       if (stopped()) return
       if (!(error instanceof RetryableError)) throw error
       if (once && !(error instanceof BufferFullError)) throw error
-      tellWaiting(options, part, error)
+      waiting.because(error)
       await clock.sleep(backoff.next(), signal).catch(() => undefined)
     }
   }
 }
 
-/** Holds the window open while delivered events make room; true where it had to. Throws BufferFullError when that takes too long. */
-async function waitForRoom(options: CollectOptions, part: string): Promise<boolean> {
-  const { buffer, clock, signal } = options
-  const since = clock.monotonic()
-  for (let tries = 0; ; tries += 1) {
-    try {
-      await buffer.assertRoom()
-      return tries > 0
-    } catch (error) {
-      if (!(error instanceof BufferFullError) || clock.monotonic() - since > HOLD_MS) throw error
-      tellWaiting(options, part, error)
-      await clock.sleep(LOOK_AGAIN_MS, signal)
+/** One service's waits for the buffer. The source tells its own waits elsewhere, for it reads one window ahead. */
+class BufferWait {
+  readonly #options: CollectOptions
+  readonly #service: string
+  #told: string | null = null
+
+  constructor(options: CollectOptions) {
+    this.#options = options
+    this.#service = `${options.source.name}/${options.service.name}`
+  }
+
+  /** Holds the window open while delivered events make room. Throws BufferFullError when that takes too long. */
+  async forRoom(): Promise<void> {
+    const { buffer, clock, signal } = this.#options
+    const since = clock.monotonic()
+    for (;;) {
+      try {
+        await buffer.assertRoom()
+        return
+      } catch (error) {
+        if (!(error instanceof BufferFullError) || clock.monotonic() - since > HOLD_MS) throw error
+        this.because(error)
+        await clock.sleep(LOOK_AGAIN_MS, signal)
+      }
     }
   }
-}
 
-function tellWaiting({ conditions, log }: CollectOptions, part: string, error: RetryableError): void {
-  const reason = describeError(error)
-  if (conditions.set(part, reason)) log.error({ part, err: error }, `Fetching waits: ${reason}. Nothing is lost; it goes on by itself`)
+  /** In the log once for each kind of error, for its numbers change with every look; the conditions have the latest. */
+  because(error: RetryableError): void {
+    const reason = describeError(error)
+    this.#options.conditions.set(this.#part, reason)
+    const level = this.#told === error.name ? 'debug' : 'error'
+    this.#told = error.name
+    this.#options.log[level]({ part: this.#service, err: error }, `Fetching waits: ${reason}. Nothing is lost; it goes on by itself`)
+  }
+
+  isOver(): void {
+    if (this.#told === null) return
+    this.#told = null
+    this.#options.conditions.clear(this.#part)
+    this.#options.log.info({ part: this.#service }, 'The buffer takes events again')
+  }
+
+  get #part(): string {
+    return `${this.#service}/buffer`
+  }
 }
 
 /** A first start and a changed start time begin at the user's time; otherwise the saved state counts. */

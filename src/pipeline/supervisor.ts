@@ -64,7 +64,10 @@ export async function supervise(options: SupervisorOptions): Promise<void> {
   stop.addEventListener(
     'abort',
     () => {
-      cancelGrace = clock.after(GRACE_MS, () => given.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`)))
+      cancelGrace = clock.after(GRACE_MS, () => {
+        log.warn(`Not everything in flight was proven within ${GRACE_MS / 1000} s of the stop; what was not comes again after the restart`)
+        given.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`))
+      })
     },
     { once: true },
   )

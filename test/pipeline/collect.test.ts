@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { pino, type Logger } from 'pino'
 import { describe, expect, it, vi } from 'vitest'
 import { BufferFullError, type EventBuffer } from '../../src/pipeline/buffer.ts'
 import type { Clock } from '../../src/pipeline/clock.ts'
@@ -33,14 +34,14 @@ function scripted(answer: (state: ServiceState, call: number) => AsyncIterable<U
 function run(
   buffer: EventBuffer,
   source: Source,
-  change: { startTime?: number | null; once?: boolean; signal?: AbortSignal; conditions?: Conditions; clock?: Clock } = {},
+  change: { startTime?: number | null; once?: boolean; signal?: AbortSignal; conditions?: Conditions; clock?: Clock; log?: Logger } = {},
 ): Promise<void> {
   return collect({
     source,
     buffer,
     service: { name: 'clicksBlocked', startTime: change.startTime ?? null },
     clock: change.clock ?? hurried,
-    log: silent,
+    log: change.log ?? silent,
     conditions: change.conditions ?? new Conditions(() => NOW),
     counters: new Counters(),
     signal: change.signal ?? new AbortController().signal,
@@ -129,6 +130,26 @@ describe('collect', () => {
     const again = scripted(() => [unit([['c']]), unit([['d']])])
     await run(buffer, again.source, { once: true, clock })
     expect(again.states).toHaveLength(2)
+  })
+
+  it('tells a wait once in the log, although its numbers change, and has the latest in the conditions', async () => {
+    const buffer = await openBuffer(await temporaryFolder())
+    const conditions = new Conditions(() => NOW)
+    let looks = 0
+    vi.spyOn(buffer, 'assertRoom').mockImplementation(async () => {
+      looks += 1
+      if (looks > 2 && looks < 9) {
+        expect(conditions.list().map(({ part, reason }) => `${part}: ${reason}`)).toEqual(looks === 3 ? [] : [`tap/clicksBlocked/buffer: ${looks - 1} MB are free`])
+        throw new BufferFullError(`${looks} MB are free`)
+      }
+    })
+    const lines: string[] = []
+    const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
+    const { source } = scripted(() => [unit([['a']]), unit([['b']])])
+    await run(buffer, source, { conditions, log })
+    expect(lines.filter((line) => line.includes('Fetching waits'))).toHaveLength(1)
+    expect(lines.filter((line) => line.includes('takes events again'))).toHaveLength(1)
+    expect(conditions.list()).toEqual([])
   })
 
   it('fails a single run with what the source cannot mend, and waits for ever otherwise', async () => {
