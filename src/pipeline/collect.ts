@@ -37,13 +37,13 @@ export async function collect(options: CollectOptions): Promise<void> {
   const stopped = (): boolean => signal.aborted
   while (!stopped()) {
     try {
-      await buffer.assertRoom()
+      await waiting.forRoom(Infinity)
       const state = await loadOrStart(options)
       await pipeline(
         source.units(service.name, state, { signal, once }),
         async (units: AsyncIterable<Unit>) => {
           for await (const unit of units) {
-            await waiting.forRoom()
+            await waiting.forRoom(HOLD_MS)
             await buffer.append(unit)
             tellDeadLetters(options, unit)
             backoff.reset()
@@ -74,8 +74,8 @@ class BufferWait {
     this.#service = `${options.source.name}/${options.service.name}`
   }
 
-  /** Holds the window open while delivered events make room. Throws BufferFullError when that takes too long. */
-  async forRoom(): Promise<void> {
+  /** Waits until delivered events, or a person, have made room; looking costs no request. Throws BufferFullError after `longestMs`. */
+  async forRoom(longestMs: number): Promise<void> {
     const { buffer, clock, signal } = this.#options
     const since = clock.monotonic()
     for (;;) {
@@ -83,7 +83,7 @@ class BufferWait {
         await buffer.assertRoom()
         return
       } catch (error) {
-        if (!(error instanceof BufferFullError) || clock.monotonic() - since > HOLD_MS) throw error
+        if (!(error instanceof BufferFullError) || clock.monotonic() - since > longestMs) throw error
         this.because(error)
         await clock.sleep(LOOK_AGAIN_MS, signal)
       }
