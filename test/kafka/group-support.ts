@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto'
+import { pino } from 'pino'
+import { createKafkaClient, type KafkaClient } from '../../src/kafka/client.ts'
+import { GroupMember, type Assignment, type GroupMemberOptions } from '../../src/kafka/group-member.ts'
+import { abandon } from '../../src/kafka/group-wire.ts'
+import type { Cluster } from '../../src/kafka/internals.ts'
+import { ensureTopics } from '../../src/kafka/topics.ts'
+import { systemClock, type Clock } from '../../src/pipeline/clock.ts'
+import { RetryableError } from '../../src/pipeline/errors.ts'
+
+export const log = pino({ level: process.env.TEST_LOG ?? 'silent' })
+export const SESSION_MS = 2_000
+/** The broker must allow sessions as short as the tests have them. */
+export const SHORT_SESSIONS = { 'group.min.session.timeout.ms': '1000' }
+
+export interface TestGroup {
+  readonly client: KafkaClient
+  readonly groupId: string
+  readonly topic: string
+  /** Closed by `close`. */
+  member(options?: Partial<GroupMemberOptions> & { readonly client?: KafkaClient }): GroupMember
+  close(): Promise<void>
+}
+
+export async function makeGroup(brokers: readonly string[], partitions: number): Promise<TestGroup> {
+  const client = clientOf(brokers)
+  const topic = `group-${randomUUID()}`
+  await ensureTopics(client, [{ name: topic, partitions, replicationFactor: 1, config: {}, mustMatch: [] }], { create: true })
+  const members: GroupMember[] = []
+  const groupId = `${topic}.members`
+  return {
+    client,
+    topic,
+    groupId,
+    member({ client: ownClient = client, ...options } = {}) {
+      const member = new GroupMember(ownClient, { groupId, topic, clock: systemClock, log, sessionTimeoutMs: SESSION_MS, ...options })
+      members.push(member)
+      return member
+    },
+    async close() {
+      await Promise.all(members.map((member) => member.close()))
+    },
+  }
+}
+
+export function clientOf(brokers: readonly string[]): KafkaClient {
+  return createKafkaClient({ brokers, ssl: false, sasl: null }, log)
+}
+
+/** A client whose process can be killed: its sockets close, and it opens no new ones. */
+export function mortal(client: KafkaClient): { readonly client: KafkaClient; kill(): void } {
+  const clusters: Cluster[] = []
+  let isDead = false
+  return {
+    client: {
+      ...client,
+      cluster() {
+        if (isDead) throw new RetryableError('killed')
+        const cluster = client.cluster()
+        clusters.push(cluster)
+        return cluster
+      },
+    },
+    kill() {
+      isDead = true
+      for (const cluster of clusters) abandon(cluster)
+    },
+  }
+}
+
+/** A process that can be stopped as by SIGSTOP: no timer fires, and those that fell due all do when it goes on. */
+export class SleepyClock implements Clock {
+  readonly #isSuspended: boolean
+  #asleep = false
+  #sleptMs = 0
+  #fellAsleepAt = 0
+  #due: (() => void)[] = []
+  readonly #timers = new Set<() => void>()
+
+  /** `isSuspended`: the whole machine is, so that the monotonic clock stands still too. */
+  constructor({ isSuspended = false } = {}) {
+    this.#isSuspended = isSuspended
+  }
+
+  get timers(): number {
+    return this.#timers.size
+  }
+
+  now(): number {
+    return systemClock.now()
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return systemClock.sleep(ms, signal)
+  }
+
+  monotonic(): number {
+    return (this.#asleep && this.#isSuspended ? this.#fellAsleepAt : systemClock.monotonic()) - this.#sleptMs
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    const at = this.monotonic() + ms
+    let cancel: () => void = () => undefined
+    const arm = (): void => {
+      cancel = systemClock.after(at - this.monotonic(), fire)
+    }
+    const fire = (): void => {
+      if (!this.#timers.has(fire)) return
+      if (this.#asleep) this.#due.push(arm)
+      else {
+        this.#timers.delete(fire)
+        callback()
+      }
+    }
+    this.#timers.add(fire)
+    arm()
+    return () => {
+      this.#timers.delete(fire)
+      cancel()
+    }
+  }
+
+  fallAsleep(): void {
+    this.#asleep = true
+    this.#fellAsleepAt = systemClock.monotonic()
+  }
+
+  wakeUp(): void {
+    this.#asleep = false
+    if (this.#isSuspended) this.#sleptMs += systemClock.monotonic() - this.#fellAsleepAt
+    for (const arm of this.#due.splice(0)) arm()
+  }
+}
+
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+/** As a holder does: hold until the group changes, give back, join again. The last assignment is given to `onShare`. */
+export async function hold(member: GroupMember, signal: AbortSignal, onShare: (share: Assignment) => void): Promise<void> {
+  while (!signal.aborted) {
+    const share = await member.join(signal)
+    onShare(share)
+    await aborted(AbortSignal.any([share.ending, signal]))
+    await share.release()
+  }
+}
+
+export const never = new AbortController().signal
