@@ -1,5 +1,4 @@
 import type { Logger } from 'pino'
-import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
 import { checkStartTimes } from '../config/load.ts'
 import type { CollectorConfig } from '../config/types.ts'
 import { retryBackoff } from '../pipeline/backoff.ts'
@@ -12,6 +11,7 @@ import type { Source } from '../pipeline/source.ts'
 import { supervise, type Output } from '../pipeline/supervisor.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { startHealthServer, type HealthServer } from '../telemetry/health.ts'
+import { openBuffer } from './buffer.ts'
 import { createOutput } from './components.ts'
 import { readiness } from './readiness.ts'
 
@@ -44,7 +44,7 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
       if (!enabled || once || open.http !== null) return
       open.http = await startHealthServer({ host, port, token, log, readiness: () => readiness(config, conditions, open.buffer) })
     }
-    const buffer = await openBuffer(options, conditions, serve)
+    const buffer = await openWhenPossible(options, conditions, serve)
     if (buffer === null) return
     open.buffer = buffer
     await serve()
@@ -59,8 +59,8 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
   }
 }
 
-/** A state folder that cannot be written is waited for; null where the stop came first. */
-async function openBuffer(
+/** A state folder that cannot be written and brokers that are away are waited for; null where the stop came first. */
+async function openWhenPossible(
   { config, clock, log, stop, once }: CollectorOptions,
   conditions: Conditions,
   onWait: () => Promise<void>,
@@ -69,13 +69,7 @@ async function openBuffer(
   const stopped = (): boolean => stop.aborted
   while (!stopped()) {
     try {
-      const buffer = await openEmbeddedBuffer({
-        dir: config.stateDir,
-        retentionMs: config.buffer.retentionMs,
-        maxSizeBytes: config.buffer.maxSizeBytes,
-        clock,
-        log,
-      })
+      const buffer = await openBuffer(config, { clock, log })
       conditions.clear('buffer')
       return buffer
     } catch (error) {

@@ -1,11 +1,13 @@
 import { createInterface } from 'node:readline/promises'
-import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
 import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
 import { systemClock } from '../pipeline/clock.ts'
 import { ConfigurationError, describeError, type Problem } from '../pipeline/errors.ts'
+import { openBuffer } from './buffer.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
 
+/** A collector that is gone frees the inputs within its session time-out. */
+const OWN_WITHIN_MS = 15_000
 const HORIZON_MS = 7 * 24 * 3_600_000
 
 /** `reset`: moves services to another start and forgets what they have already seen. Refuses while a collector holds the state folder. */
@@ -27,19 +29,19 @@ export async function reset(
     process.stderr.write('Nothing was changed.\n')
     return EXIT.failure
   }
-  const buffer = await openEmbeddedBuffer({
-    dir: config.stateDir,
-    retentionMs: config.buffer.retentionMs,
-    maxSizeBytes: config.buffer.maxSizeBytes,
-    clock: systemClock,
-    log,
-  }).catch((error: unknown) => {
+  const buffer = await openBuffer(config, { clock: systemClock, log, allowLostState: true }).catch((error: unknown) => {
     process.stderr.write(`Nothing was changed: ${describeError(error)}\n`)
     return null
   })
   if (buffer === null) return EXIT.failure
   try {
+    const ownership = await buffer.ownInputs(AbortSignal.timeout(OWN_WITHIN_MS))
     for (const { input, service } of targets) await buffer.startService(input.id, service.name, options.to, service.startTime)
+    await ownership.release()
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error
+    process.stderr.write('Nothing was changed: a collector runs on this buffer; stop it first\n')
+    return EXIT.failure
   } finally {
     await buffer.close()
   }

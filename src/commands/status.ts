@@ -1,9 +1,9 @@
-import { readSnapshot } from '../buffers/embedded/reader.ts'
 import type { CollectorConfig } from '../config/types.ts'
 import type { BufferSnapshot } from '../pipeline/buffer.ts'
 import { describeError } from '../pipeline/errors.ts'
 import type { Window } from '../pipeline/unit.ts'
 import { poolsOf } from '../sources/proofpoint-tap/pools.ts'
+import { readBuffer } from './buffer.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
 import { table } from './table.ts'
@@ -11,10 +11,11 @@ import { table } from './table.ts'
 /** `status`: where everything stands, read beside a running collector or without one. */
 export async function status(options: ConfigOption & { readonly json?: true }): Promise<number> {
   const { config, warnings } = await load(options, { checkCertificates: false })
-  logWarnings(loggerFor(config, 2), warnings)
+  const log = loggerFor(config, 2)
+  logWarnings(log, warnings)
   let snapshot: BufferSnapshot
   try {
-    snapshot = await readSnapshot(config.stateDir)
+    snapshot = await readBuffer(config, log)
   } catch (error) {
     process.stderr.write(`The state cannot be read: ${describeError(error)}\n`)
     return EXIT.unreachable
@@ -48,8 +49,8 @@ function describe(config: CollectorConfig, snapshot: BufferSnapshot, now: number
     outputs: outputsOf(config, snapshot),
     buffer: {
       type: config.buffer.type,
-      size_in_bytes: snapshot.sizeInBytes,
-      max_size_in_bytes: config.buffer.maxSizeBytes,
+      size_in_bytes: config.buffer.type === 'embedded' ? snapshot.sizeInBytes : null,
+      max_size_in_bytes: config.buffer.type === 'embedded' ? config.buffer.maxSizeBytes : null,
       refused_by_the_source: snapshot.sourceDeadLetters,
     },
   }
@@ -67,6 +68,7 @@ function outputsOf(config: CollectorConfig, snapshot: BufferSnapshot) {
       backlog_events: state?.backlogEvents ?? null,
       last_proof: state === undefined || state.provenAt === 0 ? null : iso(state.provenAt),
       dead_letters: state?.deadLetters ?? 0,
+      ...(state?.missedEvents !== undefined && { missed_events: state.missedEvents }),
     }
   })
 }
@@ -107,7 +109,13 @@ function render(report: Report): string {
         String(row.dead_letters),
       ]),
     ),
-    `\nBuffer: ${buffer.type}, ${megabytes(buffer.size_in_bytes)} of ${megabytes(buffer.max_size_in_bytes)} used`,
+    ...outputs.flatMap(({ output, missed_events = 0 }) =>
+      missed_events > 0 ? [`gap in ${output}: ${missed_events} events were gone from the buffer before it had them\n`] : [],
+    ),
+    `\nBuffer: ${buffer.type}`,
+    buffer.size_in_bytes === null || buffer.max_size_in_bytes === null
+      ? ''
+      : `, ${megabytes(buffer.size_in_bytes)} of ${megabytes(buffer.max_size_in_bytes)} used`,
     buffer.refused_by_the_source > 0
       ? `; ${buffer.refused_by_the_source} events were refused as malformed and are kept as dead letters\n`
       : '\n',

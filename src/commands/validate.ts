@@ -1,7 +1,3 @@
-import type { Logger } from 'pino'
-import { openQuotaLogBeside } from '../buffers/embedded/beside.ts'
-import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
-import { FolderInUseError } from '../buffers/embedded/lock.ts'
 import { readSnapshot } from '../buffers/embedded/reader.ts'
 import { checkStartTimes } from '../config/load.ts'
 import type { CollectorConfig } from '../config/types.ts'
@@ -12,6 +8,7 @@ import { Counters } from '../pipeline/counters.ts'
 import { ConfigurationError, describeError, describeProblem } from '../pipeline/errors.ts'
 import type { QuotaLog } from '../pipeline/source.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
+import { openQuotaLog } from './buffer.ts'
 import { createOutput } from './components.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, type ConfigOption } from './load.ts'
@@ -20,17 +17,19 @@ import { load, loggerFor, type ConfigOption } from './load.ts'
 export async function validate(options: ConfigOption & { readonly connect?: true }): Promise<number> {
   const { config, warnings } = await load(options)
   for (const warning of warnings) process.stdout.write(`warning  ${describeProblem(warning)}\n`)
-  const snapshot = await stateOf(config)
+  const snapshot = config.buffer.type === 'kafka' ? null : await stateOf(config)
   const problems = checkStartTimes(
     config,
     (inputId, service, startTime) =>
+      snapshot === null || // a state at the brokers is looked at by the collector's start
       snapshot.services.some((state) => state.inputId === inputId && state.service === service && state.startTime === startTime),
     Date.now(),
   )
   if (problems.length > 0) throw new ConfigurationError(problems)
   const services = config.inputs.reduce((sum, input) => sum + input.services.length, 0)
   process.stdout.write(`ok       configuration: ${services} services, outputs ${config.outputs.map(({ name }) => name).join(', ')}\n`)
-  process.stdout.write(`ok       state: ${snapshot.outputs.length === 0 ? `none yet in ${config.stateDir}` : config.stateDir}\n`)
+  if (snapshot !== null)
+    process.stdout.write(`ok       state: ${snapshot.outputs.length === 0 ? `none yet in ${config.stateDir}` : config.stateDir}\n`)
   return options.connect === true ? connect(config) : EXIT.ok
 }
 
@@ -72,17 +71,6 @@ async function connect(config: CollectorConfig): Promise<number> {
     }
   })
   return results.every(Boolean) ? EXIT.ok : EXIT.unreachable
-}
-
-/** Beside a running collector, which holds the folder, the requests are counted in its database all the same. */
-async function openQuotaLog(config: CollectorConfig, log: Logger): Promise<QuotaLog & { close(): Promise<void> }> {
-  const { retentionMs, maxSizeBytes } = config.buffer
-  try {
-    return await openEmbeddedBuffer({ dir: config.stateDir, retentionMs, maxSizeBytes, clock: systemClock, log, inThread: true })
-  } catch (error) {
-    if (!(error instanceof FolderInUseError)) throw error
-    return openQuotaLogBeside(config.stateDir)
-  }
 }
 
 async function checkInputs(

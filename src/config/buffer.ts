@@ -1,4 +1,5 @@
 import { join, read, type Component, type Context } from './component.ts'
+import { readKafkaBuffer } from './kafka-buffer.ts'
 import type { Node } from './node.ts'
 import type { BufferConfig } from './types.ts'
 
@@ -26,13 +27,8 @@ export function readBuffer(node: Node | undefined, context: Context): BufferConf
   const path = 'buffer'
   const section = read(BUFFER, node, path, context)
   if (section.values.type === 'kafka') {
-    context.report.problem(join(path, 'type'), 'kafka is not available in this version; leave buffer out, or use type: embedded')
-    return embedded(EMBEDDED.schema.retention_in_hours.default ?? 0, EMBEDDED.schema.max_size_in_mb.default ?? 0)
+    return readKafkaBuffer(section.part('config'), join(path, 'config'), context)
   }
   const { values } = read(EMBEDDED, section.part('config'), join(path, 'config'), context)
-  return embedded(values.retention_in_hours, values.max_size_in_mb)
-}
-
-function embedded(hours: number, megabytes: number): BufferConfig {
-  return { type: 'embedded', retentionMs: hours * HOUR_MS, maxSizeBytes: megabytes * MEGABYTE }
+  return { type: 'embedded', retentionMs: values.retention_in_hours * HOUR_MS, maxSizeBytes: values.max_size_in_mb * MEGABYTE }
 }

@@ -28,11 +28,34 @@ export interface HttpConfig {
   readonly token: string | null
 }
 
-export interface BufferConfig {
+export type BufferConfig = EmbeddedBufferConfig | KafkaBufferConfig
+
+export interface EmbeddedBufferConfig {
   readonly type: 'embedded'
   /** How long delivered events stay for replay. */
   readonly retentionMs: number
   readonly maxSizeBytes: number
+}
+
+export interface KafkaBufferConfig {
+  readonly type: 'kafka'
+  /** `host:port`, at least one. */
+  readonly brokers: readonly string[]
+  /** False: no TLS; otherwise the files, null where the system's authorities and no client certificate do. */
+  readonly ssl: false | { readonly ca: string | null; readonly cert: string | null; readonly key: string | null }
+  readonly sasl: null | {
+    readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+    readonly username: string
+    readonly password: string
+  }
+  readonly topicPrefix: string
+  readonly partitions: number
+  /** Null: the broker's default. */
+  readonly replicationFactor: number | null
+  /** How long the events topic keeps events, delivered or not. */
+  readonly retentionMs: number
+  readonly compression: 'gzip' | 'none'
+  readonly createTopics: boolean
 }
 
 export interface OutputCommon {

@@ -39,6 +39,28 @@ export interface OutputStart {
   readonly startFrom: 'now' | 'oldest'
 }
 
+/** That this process runs the inputs. With several processes on one buffer all others stand by. */
+export interface InputOwnership {
+  /** Aborts when another process takes over, or may: nothing more is appended. */
+  readonly lost: AbortSignal
+  /** Safe at any time, also twice. */
+  release(): Promise<void>
+}
+
+/** The part of an output's events that this process delivers; with several processes each has one. */
+export interface OutputShare {
+  /** Behind what is delivered. */
+  readonly cursor: Cursor
+  /** Events that the buffer no longer had when the output came to them; told once. */
+  readonly missedEvents: number
+  /** Aborts when the shares are dealt anew: begin nothing, prove and commit what is in flight, release, and take a share again. */
+  readonly ending: AbortSignal
+  /** Aborts when the share belongs to another: give up what is in flight. */
+  readonly lost: AbortSignal
+  /** Safe at any time, also twice. */
+  release(): Promise<void>
+}
+
 /**
  * The durable middle. A buffer owes:
  * - `append` makes a unit's events and its position durable together or not at all. It takes the unit's bytes (they are detached).
@@ -55,11 +77,12 @@ export interface EventBuffer extends QuotaLog {
   /** Throws BufferFullError while an append would not fit. */
   assertRoom(): Promise<void>
   append(unit: Unit): Promise<void>
-  /**
-   * Announces the outputs that are on now; only they hold events back. Gives their cursors, and how many events each has missed because the
-   * buffer no longer had them.
-   */
-  openOutputs(outputs: readonly OutputStart[]): Promise<ReadonlyMap<string, { readonly cursor: Cursor; readonly missedEvents: number }>>
+  /** Waits, standing by, until this process owns the inputs. */
+  ownInputs(signal: AbortSignal): Promise<InputOwnership>
+  /** Announces the outputs that are on now; only they hold events back. */
+  openOutputs(outputs: readonly OutputStart[]): Promise<void>
+  /** Waits for this process's share of an open output's events; the one before must have been released. */
+  takeShare(output: string, signal: AbortSignal): Promise<OutputShare>
   read(output: string, range: ReadRange): BatchStream
   /** Resolves as soon as an event lies beyond the cursor. */
   waitBeyond(output: string, cursor: Cursor, signal: AbortSignal): Promise<void>
@@ -88,6 +111,8 @@ export interface BufferSnapshot {
     /** Wall clock of the last committed shipment, epoch milliseconds; 0: none yet. */
     readonly provenAt: number
     readonly deadLetters: number
+    /** Events that the buffer gave up before the output had them; left out where the buffer does not keep count. */
+    readonly missedEvents?: number
   }[]
   /** Events that the source itself refused. */
   readonly sourceDeadLetters: number

@@ -1,10 +1,12 @@
 import type { Logger } from 'pino'
-import type { Cursor, EventBuffer } from './buffer.ts'
+import { retryBackoff } from './backoff.ts'
+import type { EventBuffer, OutputShare } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import { collect } from './collect.ts'
 import type { Conditions } from './conditions.ts'
 import type { Counters } from './counters.ts'
 import { deliver } from './deliver.ts'
+import { describeError, RetryableError } from './errors.ts'
 import type { Sink } from './sink.ts'
 import type { Source } from './source.ts'
 import type { Transform } from './transform.ts'
@@ -33,6 +35,8 @@ export interface SupervisorOptions {
   readonly once: boolean
 }
 
+/** The condition of a collector that waits for another one to go; it is no fault. */
+export const STANDBY = 'standby'
 /** How long shipments in flight may take to be proven after a stop; what is not proven then comes again after the restart. */
 const GRACE_MS = 5_000
 
@@ -46,13 +50,13 @@ const GRACE_MS = 5_000
  * The caller owns buffer, sources and sinks, and closes them afterwards.
  */
 export async function supervise(options: SupervisorOptions): Promise<void> {
-  const { sources, outputs, buffer, clock, log, conditions, counters, once } = options
+  const { outputs, buffer, clock, log, once } = options
   const failed = new AbortController()
   const drained = new AbortController()
   const given = new AbortController()
   const stop = AbortSignal.any([options.stop, failed.signal])
 
-  const cursors = await buffer.openOutputs(outputs.map(({ name, startFrom }) => ({ name, startFrom })))
+  await buffer.openOutputs(outputs.map(({ name, startFrom }) => ({ name, startFrom })))
   for (const { name, open, backlogEvents } of (await buffer.snapshot()).outputs) {
     if (open || backlogEvents === 0) continue
     log.warn(
@@ -81,18 +85,91 @@ export async function supervise(options: SupervisorOptions): Promise<void> {
     }
   }
 
-  const collecting = sources.flatMap((source) =>
-    source.services.map((service) => guard(collect({ source, service, buffer, clock, log, conditions, counters, signal: stop, once }))),
-  )
-  const delivering = outputs.map(({ name, sink, transforms, shipmentsInFlight, maxShipmentEvents, maxShipmentBytes }) => {
-    const { cursor, missedEvents } = cursors.get(name) ?? unopened(name)
+  const delivering = outputs.map((output) => guard(deliverShares(output, { ...options, stop, abort: given.signal, drain: drained.signal })))
+  const collected = guard(collectOwned({ ...options, stop })).then(() => {
+    if (once && !stop.aborted) log.info('All that is due is in the buffer; delivering the rest')
+    if (once) drained.abort()
+  })
+  try {
+    const results = await Promise.allSettled([collected, ...delivering])
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+  } finally {
+    cancelGrace()
+  }
+}
+
+/** Reads the inputs while this process owns them, and stands by while another does. With `once` until all that is due is in. */
+async function collectOwned({ sources, buffer, clock, log, conditions, counters, stop, once }: SupervisorOptions): Promise<void> {
+  const backoff = retryBackoff()
+  const stopped = (): boolean => stop.aborted
+  while (!stopped()) {
+    try {
+      conditions.set(STANDBY, 'another collector reads the inputs')
+      const ownership = await buffer.ownInputs(stop)
+      conditions.clear(STANDBY)
+      conditions.clear('inputs')
+      backoff.reset()
+      const failed = new AbortController()
+      const signal = AbortSignal.any([stop, ownership.lost, failed.signal])
+      const collecting = sources.flatMap((source) =>
+        source.services.map(async (service) => {
+          try {
+            await collect({ source, service, buffer, clock, log, conditions, counters, signal, once })
+          } catch (error) {
+            failed.abort(error)
+            throw error
+          }
+        }),
+      )
+      // All of them have ended before the inputs are given back.
+      const results = await Promise.allSettled(collecting)
+      await ownership.release()
+      if (failed.signal.aborted) throw failed.signal.reason
+      for (const result of results) if (result.status === 'rejected') throw result.reason
+      if (!ownership.lost.aborted) return
+      log.warn(`Another collector reads the inputs from here on, or may: standing by (${describeError(ownership.lost.reason)})`)
+    } catch (error) {
+      if (stopped()) return
+      if (!(error instanceof RetryableError) || once) throw error
+      if (conditions.set('inputs', describeError(error))) log.error({ err: error }, `The inputs wait: ${describeError(error)}`)
+      await clock.sleep(backoff.next(), stop).catch(() => undefined)
+    }
+  }
+}
+
+interface DeliverSharesOptions extends SupervisorOptions {
+  readonly abort: AbortSignal
+  readonly drain: AbortSignal
+}
+
+/** Delivers one share of an output's events after the other: one for good on an embedded buffer, a new one whenever processes come and go. */
+async function deliverShares(output: Output, options: DeliverSharesOptions): Promise<void> {
+  const { name, sink, transforms, shipmentsInFlight, maxShipmentEvents, maxShipmentBytes } = output
+  const { buffer, clock, log, conditions, counters, stop, abort, drain } = options
+  const backoff = retryBackoff()
+  const stopped = (): boolean => stop.aborted
+  while (!stopped()) {
+    let share: OutputShare
+    try {
+      share = await buffer.takeShare(name, stop)
+      conditions.clear(`${name}/buffer`)
+    } catch (error) {
+      if (stopped()) return
+      if (!(error instanceof RetryableError)) throw error
+      if (conditions.set(`${name}/buffer`, describeError(error)))
+        log.error({ output: name, err: error }, `Output ${name} waits for the buffer: ${describeError(error)}`)
+      await clock.sleep(backoff.next(), stop).catch(() => undefined)
+      continue
+    }
+    backoff.reset()
+    const { cursor, missedEvents, ending, lost } = share
     if (missedEvents > 0)
       log.error(
         { output: name, missedEvents },
         `Output ${name} was off for so long that ${missedEvents} events it had not yet got are gone from the buffer`,
       )
-    return guard(
-      deliver({
+    try {
+      await deliver({
         output: name,
         sink,
         buffer,
@@ -105,25 +182,13 @@ export async function supervise(options: SupervisorOptions): Promise<void> {
         maxShipmentEvents,
         maxShipmentBytes,
         shipmentsInFlight: Math.min(shipmentsInFlight, sink.maxShipmentsInFlight),
-        stop,
-        abort: given.signal,
-        drain: drained.signal,
-      }),
-    )
-  })
-
-  const collected = Promise.all(collecting).then(() => {
-    if (once && !stop.aborted) log.info('All that is due is in the buffer; delivering the rest')
-    if (once) drained.abort()
-  })
-  try {
-    const results = await Promise.allSettled([collected, ...delivering])
-    for (const result of results) if (result.status === 'rejected') throw result.reason
-  } finally {
-    cancelGrace()
+        stop: AbortSignal.any([stop, ending]),
+        abort: AbortSignal.any([abort, lost]),
+        drain,
+      })
+    } finally {
+      await share.release()
+    }
+    if (!ending.aborted && !lost.aborted) return
   }
-}
-
-function unopened(name: string): { cursor: Cursor; missedEvents: number } {
-  throw new Error(`the buffer has not opened output ${name}`)
 }

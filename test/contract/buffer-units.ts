@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { BatchStream, Cursor, EventBuffer, ReadRange } from '../../src/pipeline/buffer.ts'
+import type { BatchStream, Cursor, EventBuffer, OutputShare, OutputStart, ReadRange } from '../../src/pipeline/buffer.ts'
 import type { Batch, Chunk } from '../../src/pipeline/event.ts'
 import { eventsOf } from '../../src/pipeline/event.ts'
 import type { DeadLetter, Position, Unit } from '../../src/pipeline/unit.ts'
@@ -79,4 +79,11 @@ export function textsOf(batch: Chunk): string[] {
 /** Lets everything run that is ready, without waiting for time: enough to see that something has not happened yet. */
 export async function settle(): Promise<void> {
   for (let turns = 0; turns < 20; turns += 1) await turn()
+}
+
+/** Opens the outputs and takes a share of each; a share taken before is given back. */
+export async function openShares(buffer: EventBuffer, outputs: readonly OutputStart[]): Promise<ReadonlyMap<string, OutputShare>> {
+  await buffer.openOutputs(outputs)
+  const { signal } = new AbortController()
+  return new Map(await Promise.all(outputs.map(async ({ name }) => [name, await buffer.takeShare(name, signal)] as const)))
 }

@@ -4,11 +4,12 @@ import { Counters } from '../../src/pipeline/counters.ts'
 import { deliver, type DeliverOptions } from '../../src/pipeline/deliver.ts'
 import { FatalError } from '../../src/pipeline/errors.ts'
 import type { EventBuffer } from '../../src/pipeline/buffer.ts'
+import { openShares } from '../contract/buffer-units.ts'
 import { hurried, ModelSink, openBuffer, silent, temporaryFolder, unit } from './support.ts'
 
 async function setUp(sink: ModelSink, change: Partial<DeliverOptions> = {}) {
   const buffer = change.buffer ?? (await openBuffer(await temporaryFolder()))
-  const opened = await buffer.openOutputs([{ name: 'devo_1', startFrom: 'oldest' }])
+  const opened = await openShares(buffer, [{ name: 'devo_1', startFrom: 'oldest' }])
   const stop = new AbortController()
   const abort = new AbortController()
   const drain = new AbortController()

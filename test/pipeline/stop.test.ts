@@ -2,6 +2,7 @@ import { expect, it } from 'vitest'
 import { Conditions } from '../../src/pipeline/conditions.ts'
 import { Counters } from '../../src/pipeline/counters.ts'
 import { deliver } from '../../src/pipeline/deliver.ts'
+import { openShares } from '../contract/buffer-units.ts'
 import { hurried, ModelSink, openBuffer, silent, temporaryFolder, unit } from './support.ts'
 
 /** The one interleaving in which a stop could lose events: a retry that is cut short before the end of its first attempt, with a proven successor. */
@@ -33,7 +34,7 @@ it('does not cut a retry short: what lies between its end and the proven success
     return read(output, range)
   }
   const run = async (stopSignal: AbortSignal, drain: AbortSignal): Promise<void> => {
-    const cursor = (await buffer.openOutputs([{ name: 'devo_1', startFrom: 'oldest' }])).get('devo_1')?.cursor ?? ''
+    const cursor = (await openShares(buffer, [{ name: 'devo_1', startFrom: 'oldest' }])).get('devo_1')?.cursor ?? ''
     await deliver({
       output: 'devo_1',
       sink,

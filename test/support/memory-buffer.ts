@@ -1,4 +1,4 @@
-import type { BatchStream, BufferSnapshot, EventBuffer } from '../../src/pipeline/buffer.ts'
+import type { BatchStream, BufferSnapshot, EventBuffer, InputOwnership } from '../../src/pipeline/buffer.ts'
 import { RetryableError } from '../../src/pipeline/errors.ts'
 import { eventsOf } from '../../src/pipeline/event.ts'
 import type { DeadLetter, Gap, ServiceState, Unit } from '../../src/pipeline/unit.ts'
@@ -86,6 +86,14 @@ export class MemoryBuffer implements EventBuffer {
     this.deadLetters.push(...deadLetters)
     this.gaps.push(...position.gaps)
     this.units.push({ service, window, pulledAt, position })
+  }
+
+  async ownInputs(): Promise<InputOwnership> {
+    return { lost: new AbortController().signal, release: async () => undefined }
+  }
+
+  takeShare(): never {
+    throw new Error('this buffer has no outputs')
   }
 
   openOutputs(): never {

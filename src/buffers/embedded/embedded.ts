@@ -1,11 +1,12 @@
 import type { Logger } from 'pino'
-import type { BatchStream, BufferSnapshot, Cursor, EventBuffer, OutputStart, ReadRange } from '../../pipeline/buffer.ts'
+import type { BatchStream, BufferSnapshot, Cursor, EventBuffer, InputOwnership, OutputShare, OutputStart, ReadRange } from '../../pipeline/buffer.ts'
 import type { Clock } from '../../pipeline/clock.ts'
 import { describeError } from '../../pipeline/errors.ts'
 import type { DeadLetter, ServiceState, Unit } from '../../pipeline/unit.ts'
 import { checkUnit } from './chunks.ts'
 import type { LogEnds } from './chunks.ts'
 import { cursorOf, parseCursor } from './cursor.ts'
+import type { OpenedOutput } from './outputs.ts'
 import { copyDeadLetters } from './protocol.ts'
 import type { StoreArguments, StoreMethod, StoreResult } from './protocol.ts'
 import type { StoreOptions } from './store.ts'
@@ -14,6 +15,8 @@ import { LocalStore, ThreadedStore } from './thread.ts'
 import type { StoreClient } from './thread.ts'
 import { Waiters } from './waiters.ts'
 
+/** Nobody shares a folder. */
+const NEVER = new AbortController().signal
 const CLOSED = 'the embedded buffer is closed'
 const TRIM_EVERY_MS = 5 * 60_000
 const FIRST_TRIM_MS = 1000
@@ -55,6 +58,7 @@ class EmbeddedBuffer implements EventBuffer {
   readonly #clock: Clock
   readonly #log: Logger
   readonly #waiters: Waiters
+  #opened: readonly OpenedOutput[] = []
   #appended = false
   #trimFails = false
   #cancelTrim: () => void
@@ -87,9 +91,23 @@ class EmbeddedBuffer implements EventBuffer {
     this.#waiters.update(await this.#call('append', unit))
   }
 
-  async openOutputs(outputs: readonly OutputStart[]): Promise<ReadonlyMap<string, { readonly cursor: Cursor; readonly missedEvents: number }>> {
-    const opened = await this.#call('openOutputs', outputs)
-    return new Map(opened.map(({ name, chunk, missedEvents }) => [name, { cursor: cursorOf(chunk), missedEvents }]))
+  /** The folder is held by one process, and with it everything in it. */
+  async ownInputs(signal: AbortSignal): Promise<InputOwnership> {
+    signal.throwIfAborted()
+    return { lost: NEVER, release: async () => undefined }
+  }
+
+  async openOutputs(outputs: readonly OutputStart[]): Promise<void> {
+    await this.#call('openOutputs', outputs).then((opened) => (this.#opened = opened))
+  }
+
+  async takeShare(output: string, signal: AbortSignal): Promise<OutputShare> {
+    signal.throwIfAborted()
+    const opened = this.#opened.find(({ name }) => name === output)
+    if (opened === undefined) throw new Error(`output ${output} was not opened`)
+    const { chunk, missedEvents } = opened
+    this.#move(output, chunk)
+    return { cursor: cursorOf(chunk), missedEvents, ending: NEVER, lost: NEVER, release: async () => undefined }
   }
 
   read(_output: string, range: ReadRange): BatchStream {
@@ -102,6 +120,7 @@ class EmbeddedBuffer implements EventBuffer {
 
   async commit(output: string, cursor: Cursor, deadLetters: readonly DeadLetter[]): Promise<void> {
     await this.#call('commit', output, parseCursor(cursor), copyDeadLetters(deadLetters), this.#clock.now())
+    this.#move(output, parseCursor(cursor))
   }
 
   load(pool: string): Promise<readonly (readonly [minute: number, requests: number])[]> {
@@ -125,6 +144,11 @@ class EmbeddedBuffer implements EventBuffer {
     this.#cancelTrim()
     this.#waiters.close(new Error(CLOSED))
     await this.#store.close()
+  }
+
+  /** What the next share of the output begins with; what was missed has been told. */
+  #move(output: string, chunk: number): void {
+    this.#opened = this.#opened.map((opened) => (opened.name === output ? { ...opened, chunk: Math.max(opened.chunk, chunk), missedEvents: 0 } : opened))
   }
 
   #call<Method extends StoreMethod>(method: Method, ...args: StoreArguments<Method>): Promise<StoreResult<Method>> {

@@ -9,8 +9,8 @@ import { takeSnapshot } from './snapshot.ts'
 
 const BUSY_TIMEOUT_MS = 2000
 
-/** What a folder shows in which no collector has run yet. */
-const NOTHING_YET: BufferSnapshot = { services: [], outputs: [], sourceDeadLetters: 0, pools: [], sizeInBytes: 0, maxSizeInBytes: 0 }
+/** What a buffer shows in which no collector has run yet. */
+export const NOTHING_YET: BufferSnapshot = { services: [], outputs: [], sourceDeadLetters: 0, pools: [], sizeInBytes: 0, maxSizeInBytes: 0 }
 
 /**
  * Looks into a state folder without holding it, beside a running collector and without one; empty where none has ever run.

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { openEmbeddedBuffer } from '../../../src/buffers/embedded/embedded.ts'
+import { openShares } from '../../contract/buffer-units.ts'
 import { RetryableError } from '../../../src/pipeline/errors.ts'
 import { optionsFor } from './fixtures.ts'
 
@@ -14,7 +15,7 @@ test('a thread that is gone fails whoever waits and whoever calls, and not as so
   onTestFinished(() => posted.mockRestore())
   const buffer = await openEmbeddedBuffer(optionsFor(dir))
   const worker = posted.mock.contexts.find((context) => context instanceof Worker)
-  const cursor = (await buffer.openOutputs([{ name: 'devo_1', startFrom: 'oldest' }])).get('devo_1')?.cursor ?? ''
+  const cursor = (await openShares(buffer, [{ name: 'devo_1', startFrom: 'oldest' }])).get('devo_1')?.cursor ?? ''
   const waiting = expect(buffer.waitBeyond('devo_1', cursor, new AbortController().signal)).rejects.toThrow('buffer')
   await worker?.terminate()
   await waiting

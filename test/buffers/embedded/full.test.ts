@@ -8,7 +8,7 @@ import { BufferFullError } from '../../../src/pipeline/buffer.ts'
 import type { EventBuffer } from '../../../src/pipeline/buffer.ts'
 import { RetryableError } from '../../../src/pipeline/errors.ts'
 import type { Unit } from '../../../src/pipeline/unit.ts'
-import { deadLetterOf, INPUT, numbered, padded, readShipment, SERVICE, unitOf } from '../../contract/buffer-units.ts'
+import { deadLetterOf, INPUT, numbered, openShares, padded, readShipment, SERVICE, unitOf } from '../../contract/buffer-units.ts'
 import { MIB, openFor, optionsFor, temporaryFolder } from './fixtures.ts'
 
 /** About 1.1 MiB; its events say which unit they are of. */
@@ -36,7 +36,7 @@ describe('the size limit', () => {
   test('undelivered events fill it: appends are refused with a clear error, nothing is lost, the disk is bounded', async () => {
     const dir = temporaryFolder()
     const buffer = await openFor(dir, { maxSizeBytes })
-    await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
     const { units, error } = await fill(buffer)
     expect(error).toBeInstanceOf(BufferFullError)
     expect(String(error)).toMatch(/buffer\.db is full: .* of 24 MB \(max_size_in_mb\).*goes on by itself/)
@@ -53,7 +53,7 @@ describe('the size limit', () => {
   test('delivered events go first, oldest first, before their retention ends', async () => {
     const dir = temporaryFolder()
     const buffer = await openFor(dir, { maxSizeBytes })
-    await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
     let cursor = '0'
     for (let n = 0; n < 60; n += 1) {
       await buffer.assertRoom()
@@ -67,13 +67,13 @@ describe('the size limit', () => {
     const kept = (await readShipment(buffer, 'devo', '0')).events
     expect(kept.at(-1)).toMatch('{"n":59499,')
     expect(kept.length).toBeGreaterThan(10 * 500)
-    const other = await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }, { name: 'late', startFrom: 'oldest' }])
+    const other = await openShares(buffer, [{ name: 'devo', startFrom: 'now' }, { name: 'late', startFrom: 'oldest' }])
     expect((await readShipment(buffer, 'late', other.get('late')?.cursor ?? '')).events).toEqual(kept)
   })
 
   test('many tiny delivered chunks make room as well', async () => {
     const buffer = await openFor(temporaryFolder(), { maxSizeBytes: 16 * MIB })
-    await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
     for (let n = 0; n < 12; n += 1) await buffer.append(unitOf({ chunks: Array.from({ length: 700 }, (_, index) => padded(index, 1, 1200)) }))
     await buffer.commit('devo', (await readShipment(buffer, 'devo', '0')).cursor, [])
     for (let n = 0; n < 8; n += 1) await buffer.append(megabyte(n))
@@ -81,7 +81,7 @@ describe('the size limit', () => {
 
   test('once full it stays full until a share is free, then goes on by itself', async () => {
     const buffer = await openFor(temporaryFolder(), { maxSizeBytes })
-    await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
     const { units } = await fill(buffer)
     const tiny = () => unitOf({ chunks: [numbered(0, 1)] })
     await expect(buffer.append(tiny())).rejects.toBeInstanceOf(BufferFullError)
@@ -99,7 +99,7 @@ describe('the size limit', () => {
   test('a lower limit than what is there is reached step by step', async () => {
     const dir = temporaryFolder()
     const large = await openEmbeddedBuffer(optionsFor(dir))
-    await large.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(large, [{ name: 'devo', startFrom: 'now' }])
     for (let n = 0; n < 40; n += 1) await large.append(megabyte(n))
     await large.commit('devo', (await readShipment(large, 'devo', '0')).cursor, [])
     await large.close()
@@ -140,7 +140,7 @@ describe.skipIf(!mountIsAllowed())('a real disk', () => {
   test('that the buffer fills itself: refused with a clear error, nothing lost, and delivering makes room again', async () => {
     const dir = disk(32)
     const buffer = await openFor(dir, { maxSizeBytes: 1024 * MIB })
-    await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
     let units = 0
     let cursor = '0'
     for (let round = 0; round < 3; round += 1) {
@@ -160,7 +160,7 @@ describe.skipIf(!mountIsAllowed())('a real disk', () => {
   test('that something else fills: every write fails whole, and goes on when there is room', async () => {
     const dir = disk(32)
     const buffer = await openFor(dir)
-    await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
     await buffer.append(megabyte(0))
     const { cursor } = await readShipment(buffer, 'devo', '0')
     const ballast = join(dir, 'ballast')

@@ -4,7 +4,7 @@ import Database from 'better-sqlite3'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { openEmbeddedBuffer } from '../../../src/buffers/embedded/embedded.ts'
 import type { EventBuffer } from '../../../src/pipeline/buffer.ts'
-import { HOUR_MS, numbered, padded, readShipment, settle, unitOf } from '../../contract/buffer-units.ts'
+import { HOUR_MS, numbered, openShares, padded, readShipment, settle, unitOf } from '../../contract/buffer-units.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 import { MIB, optionsFor, temporaryFolder } from './fixtures.ts'
 
@@ -30,7 +30,7 @@ async function deliverAll(buffer: EventBuffer, output = 'devo', from = '0'): Pro
 describe('retention', () => {
   test('delivered events stay for it, and then go', async () => {
     const { clock, buffer, chunks } = await opened()
-    await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
     await buffer.append(unitOf({ chunks: [numbered(0, 3)], pulledAt: clock.now() }))
     await clock.advance(2 * HOUR_MS)
     await buffer.append(unitOf({ chunks: [numbered(3, 3)], pulledAt: clock.now() }))
@@ -48,7 +48,7 @@ describe('retention', () => {
 
   test('undelivered events stay, however old; one open output is enough to hold them, a closed one is not', async () => {
     const { clock, buffer, chunks } = await opened()
-    await buffer.openOutputs([{ name: 'a', startFrom: 'now' }, { name: 'b', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'a', startFrom: 'now' }, { name: 'b', startFrom: 'now' }])
     for (let n = 0; n < 5; n += 1) await buffer.append(unitOf({ chunks: [numbered(n * 10, 10)], pulledAt: clock.now() }))
     const half = await readShipment(buffer, 'b', '0', { maxEvents: 20 })
     await deliverAll(buffer, 'a')
@@ -56,13 +56,13 @@ describe('retention', () => {
     await clock.advance(100 * HOUR_MS)
     expect(chunks()).toBe(3)
     expect((await readShipment(buffer, 'b', half.cursor)).events).toEqual(numbered(20, 30))
-    await buffer.openOutputs([{ name: 'a', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'a', startFrom: 'now' }])
     await clock.advance(HOUR_MS)
     expect(chunks()).toBe(0)
-    const again = await buffer.openOutputs([{ name: 'b', startFrom: 'now' }])
+    const again = await openShares(buffer, [{ name: 'b', startFrom: 'now' }])
     expect(again.get('b')?.missedEvents).toBe(30)
     expect((await readShipment(buffer, 'b', again.get('b')?.cursor ?? '')).eventsRead).toBe(0)
-    const told = await buffer.openOutputs([{ name: 'b', startFrom: 'now' }])
+    const told = await openShares(buffer, [{ name: 'b', startFrom: 'now' }])
     expect(told.get('b')?.missedEvents).toBe(0)
   })
 
@@ -75,7 +75,7 @@ describe('retention', () => {
 
   test('an output whose events are all gone waits for new ones instead of spinning', async () => {
     const { clock, buffer } = await opened()
-    await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
     await buffer.append(unitOf({ chunks: [numbered(0, 3)], pulledAt: clock.now() }))
     await deliverAll(buffer)
     await clock.advance(48 * HOUR_MS)
@@ -89,7 +89,7 @@ describe('retention', () => {
 
   test('a pull stamped by a clock that was far ahead does not keep all that follows', async () => {
     const { clock, buffer, chunks } = await opened()
-    await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
     await buffer.append(unitOf({ chunks: [numbered(0, 3)], pulledAt: clock.now() + 10_000 * HOUR_MS }))
     await buffer.append(unitOf({ chunks: [numbered(3, 3)], pulledAt: clock.now() }))
     await deliverAll(buffer)
@@ -99,7 +99,7 @@ describe('retention', () => {
 
   test('goes in small steps, and its timer ends with the buffer', async () => {
     const { clock, buffer, chunks } = await opened()
-    await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
     for (let n = 0; n < 12; n += 1) {
       await buffer.append(unitOf({ chunks: Array.from({ length: 18 }, () => padded(0, 100, 2200)), pulledAt: START - 48 * HOUR_MS }))
     }
@@ -117,7 +117,7 @@ describe('retention', () => {
 
   test('free pages are used again and do not count; the log is emptied in quiet times', async () => {
     const { dir, clock, buffer } = await opened()
-    await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+    await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
     const round = async () => {
       for (let n = 0; n < 4; n += 1) await buffer.append(unitOf({ chunks: Array.from({ length: 18 }, () => padded(0, 100, 2200)), pulledAt: clock.now() }))
       await deliverAll(buffer)

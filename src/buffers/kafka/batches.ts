@@ -1,0 +1,90 @@
+import type { FetchedPartition } from '../../kafka/partition-reader.ts'
+import { CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS, FINGERPRINT_BYTES, type Batch, type Pull } from '../../pipeline/event.ts'
+import { decodeTapEvent, type DecodedTapEvent } from './tap-event.ts'
+
+const NEWLINE = 0x0a
+
+export interface Undecodable {
+  readonly partition: number
+  readonly offset: number
+  readonly value: Uint8Array
+  readonly error: unknown
+}
+
+/** A batch and the offset behind its last record; without a batch only the offset moves. */
+export interface Step {
+  readonly batch: Batch | null
+  readonly next: number
+}
+
+export interface Room {
+  readonly events: number
+  readonly bytes: number
+}
+
+/**
+ * Chunks of what was fetched of one partition, below `end`, of at most `room()` each. Records of one pull that follow each other share a chunk. A record that is no
+ * event is told and passed over.
+ */
+export function* batchesOf(page: FetchedPartition, end: number, room: () => Room, onUndecodable: (record: Undecodable) => void): Generator<Step> {
+  let most: Room = { events: 0, bytes: 0 }
+  let events: DecodedTapEvent[] = []
+  let bytes = 0
+  let next = 0
+  for (const { offset, value } of page.records) {
+    if (offset >= end) break
+    const event = decode(page.partition, offset, value, onUndecodable)
+    if (event === null) continue
+    const size = event.event.length + 1
+    const isFull = events.length >= most.events || bytes + size > most.bytes
+    if (events[0] !== undefined && (isFull || !isSamePull(events[0].pull, event.pull))) {
+      yield { batch: chunkOf(events[0].pull, events, bytes), next }
+      events = []
+      bytes = 0
+    }
+    if (events.length === 0) most = chunkRoom(room())
+    events.push(event)
+    bytes += size
+    next = offset + 1
+  }
+  if (events[0] !== undefined) yield { batch: chunkOf(events[0].pull, events, bytes), next }
+  yield { batch: null, next: Math.min(page.nextOffset, end) }
+}
+
+function chunkRoom({ events, bytes }: Room): Room {
+  return { events: Math.min(CHUNK_MAX_EVENTS, events), bytes: Math.min(CHUNK_MAX_BYTES, bytes) }
+}
+
+function decode(
+  partition: number,
+  offset: number,
+  value: Buffer | null,
+  onUndecodable: (record: Undecodable) => void,
+): DecodedTapEvent | null {
+  try {
+    return decodeTapEvent(value ?? Buffer.alloc(0))
+  } catch (error) {
+    onUndecodable({ partition, offset, value: value ?? new Uint8Array(), error })
+    return null
+  }
+}
+
+function isSamePull(a: Pull, b: Pull): boolean {
+  return (
+    a === b || (a.inputId === b.inputId && a.service === b.service && a.pulledAt === b.pulledAt && a.environment === b.environment)
+  )
+}
+
+function chunkOf({ inputId, service, pulledAt, environment }: Pull, events: readonly DecodedTapEvent[], bytes: number): Batch {
+  const lines = new Uint8Array(bytes)
+  const fingerprints = new Uint8Array(events.length * FINGERPRINT_BYTES)
+  let at = 0
+  events.forEach(({ event, fingerprint }, index) => {
+    lines.set(event, at)
+    at += event.length
+    lines[at] = NEWLINE
+    at += 1
+    fingerprints.set(fingerprint, index * FINGERPRINT_BYTES)
+  })
+  return { inputId, service, pulledAt, environment, lines, fingerprints }
+}

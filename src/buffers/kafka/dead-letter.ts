@@ -1,0 +1,42 @@
+import type { DeadLetter } from '../../pipeline/unit.ts'
+import { readSchema, SingleObjectCodec } from './single-object.ts'
+
+/** What avsc makes of the schema. */
+interface WireDeadLetter {
+  readonly input_id: string
+  readonly service: string
+  readonly pulled_at: number
+  readonly environment: string | null
+  readonly output: string | null
+  readonly reason: string
+  readonly at: number
+  readonly size: number
+  readonly fingerprint: Buffer
+  readonly event: Buffer
+}
+
+export const deadLetterCodec = new SingleObjectCodec(readSchema('dead-letter'))
+
+export function encodeDeadLetter(letter: DeadLetter): Buffer {
+  const { inputId, service, pulledAt, environment, output, reason, at, size, fingerprint, event } = letter
+  const value: WireDeadLetter = {
+    input_id: inputId,
+    service,
+    pulled_at: pulledAt,
+    environment,
+    output,
+    reason,
+    at,
+    size,
+    fingerprint: Buffer.from(fingerprint),
+    event: Buffer.from(event),
+  }
+  return deadLetterCodec.encode(value)
+}
+
+/** Throws UndecodableRecordError. */
+export function decodeDeadLetter(record: Buffer): DeadLetter {
+  // The codec has checked it against the schema.
+  const { input_id, pulled_at, ...rest } = deadLetterCodec.decode(record) as WireDeadLetter
+  return { ...rest, inputId: input_id, pulledAt: pulled_at }
+}

@@ -1,0 +1,188 @@
+import type { KafkaClient } from '../../kafka/client.ts'
+import { FencedError } from '../../kafka/errors.ts'
+import { TransactionalProducer, type TopicRecords } from '../../kafka/transactional-producer.ts'
+import { RetryableError } from '../../pipeline/errors.ts'
+import type { ServiceState, Unit, Window } from '../../pipeline/unit.ts'
+import type { StateLog } from './state-log.ts'
+import { STATE_PARTITION } from './state-log.ts'
+import { jsonRecord, positionRecords, tombstone, windowText, type StateKey, type StateRecord } from './state-records.ts'
+import type { StateView } from './state-view.ts'
+import type { Topics } from './topics.ts'
+import { unitRecords } from './unit-records.ts'
+
+export interface InputWriterOptions {
+  readonly client: KafkaClient
+  readonly topics: Topics
+  readonly inputId: string
+  readonly stateLog: StateLog
+  readonly compression: 'gzip' | 'none'
+  readonly eventPartitions: number
+  /** Aborts when another process owns the inputs; nothing is written afterwards. */
+  readonly lost: AbortSignal
+  /** Called when the broker says that another producer has taken over. */
+  readonly onFenced: () => void
+}
+
+/** What the writer must know of a service to write its next position. */
+interface Ledger {
+  startTime: number | null
+  /** Numbers of the saved fingerprints by window. */
+  readonly seen: Map<string, { readonly window: Window; readonly numbers: number[] }>
+}
+
+/**
+ * Writes one input's units: each is one transaction of its events and its position. One owner a time:
+ *
+ *   cold ──fence (a transaction that writes the marker), then restore──▶ ready ──append──▶ ready
+ *     ▲                                                                    │
+ *     └──────── any error: the producer is dead, the outcome unknown ──────┘        fenced: never again
+ *
+ * One transaction runs at a time; callers queue.
+ */
+export class InputWriter {
+  readonly #options: InputWriterOptions
+  #producer: TransactionalProducer | null = null
+  #ledgers = new Map<string, Ledger>()
+  /** What a restore has read and nobody has loaded yet. */
+  #restored: StateView | null = null
+  readonly #untaken = new Set<string>()
+  #tail: Promise<unknown> = Promise.resolve()
+
+  constructor(options: InputWriterOptions) {
+    this.#options = options
+  }
+
+  /** Null where the service has never run. Throws RetryableError while the broker is away. */
+  loadService(service: string): Promise<ServiceState | null> {
+    return this.#queued(async () => {
+      await this.#ready()
+      const { inputId, stateLog } = this.#options
+      if (this.#restored === null || !this.#untaken.delete(service)) {
+        const fresh = await stateLog.restore(inputId, null)
+        return fresh.stateOf(inputId, service)
+      }
+      const state = this.#restored.stateOf(inputId, service)
+      // Every service takes its fingerprints once; then nobody needs them here.
+      if (this.#untaken.size === 0) this.#restored = null
+      return state
+    })
+  }
+
+  startService(service: string, settled: number, startTime: number | null): Promise<void> {
+    return this.#queued(async () => {
+      await this.#ready()
+      const { inputId } = this.#options
+      const ledger = this.#ledgerOf(service)
+      const key: StateKey = { kind: 'position', inputId, service }
+      await this.#commit([], [
+        jsonRecord(key, { settled, readAt: 0, startTime, holes: [] }),
+        ...seenKeys(inputId, service, [...ledger.seen.values()]).map(tombstone),
+      ])
+      ledger.startTime = startTime
+      ledger.seen.clear()
+    })
+  }
+
+  append(unit: Unit): Promise<void> {
+    return this.#queued(async () => {
+      const { inputId, topics, eventPartitions } = this.#options
+      if (this.#producer === null) await this.#ready()
+      const { service, position } = unit
+      const ledger = this.#ledgerOf(service)
+      const gone = position.forgotten.flatMap((window) => ledger.seen.get(windowText(window)) ?? [])
+      const n = 1 + Math.max(0, ...(position.seen === null ? [] : (ledger.seen.get(windowText(position.seen.window))?.numbers ?? [])))
+      const state = positionRecords(unit, ledger.startTime, n, seenKeys(inputId, service, gone))
+      await this.#commit(unitRecords(unit, topics, eventPartitions), state)
+      for (const { window } of gone) ledger.seen.delete(windowText(window))
+      if (position.seen === null) return
+      const { window } = position.seen
+      const known = ledger.seen.get(windowText(window))
+      if (known === undefined) ledger.seen.set(windowText(window), { window, numbers: [n] })
+      else known.numbers.push(n)
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#tail.catch(() => undefined)
+    await this.#producer?.close()
+    this.#producer = null
+  }
+
+  #ledgerOf(service: string): Ledger {
+    let ledger = this.#ledgers.get(service)
+    if (ledger === undefined) {
+      ledger = { startTime: null, seen: new Map() }
+      this.#ledgers.set(service, ledger)
+    }
+    return ledger
+  }
+
+  /** Fences whoever wrote before, and reads what is true now. */
+  async #ready(): Promise<void> {
+    if (this.#producer !== null) return
+    const { client, topics, inputId, stateLog, compression } = this.#options
+    const producer = new TransactionalProducer(client, topics.transactionalId(inputId), { compression })
+    try {
+      const marker = jsonRecord({ kind: 'marker', inputId }, new Date().toISOString())
+      const offsets = await producer.commit([stateRecords(topics, [marker])])
+      const view = await stateLog.restore(inputId, offsets.get(`${topics.state}/${STATE_PARTITION}`) ?? null)
+      this.#restored = view
+      this.#untaken.clear()
+      this.#ledgers = new Map()
+      for (const { inputId: owner, service, startTime } of view.services()) {
+        if (owner !== inputId) continue
+        this.#untaken.add(service)
+        const ledger = this.#ledgerOf(service)
+        ledger.startTime = startTime
+        for (const { window, n } of view.seenOf(inputId, service)) {
+          const known = ledger.seen.get(windowText(window))
+          if (known === undefined) ledger.seen.set(windowText(window), { window, numbers: [n] })
+          else known.numbers.push(n)
+        }
+      }
+      if (this.#untaken.size === 0) this.#restored = null
+      this.#producer = producer
+    } catch (error) {
+      await producer.close()
+      throw this.#told(error)
+    }
+  }
+
+  async #commit(events: readonly TopicRecords[], state: readonly StateRecord[]): Promise<void> {
+    const producer = this.#producer
+    if (producer === null) throw new RetryableError('the producer has failed; the state is read again first')
+    try {
+      await producer.commit([...events, stateRecords(this.#options.topics, state)])
+    } catch (error) {
+      this.#producer = null
+      await producer.close()
+      throw this.#told(error)
+    }
+  }
+
+  #told(error: unknown): unknown {
+    if (error instanceof FencedError) this.#options.onFenced()
+    return error
+  }
+
+  #queued<Result>(work: () => Promise<Result>): Promise<Result> {
+    const next = this.#tail.then(() => {
+      this.#options.lost.throwIfAborted()
+      return work()
+    })
+    this.#tail = next.catch(() => undefined)
+    return next
+  }
+}
+
+function seenKeys(
+  inputId: string,
+  service: string,
+  entries: readonly { readonly window: Window; readonly numbers: readonly number[] }[],
+): StateKey[] {
+  return entries.flatMap(({ window, numbers }) => numbers.map((n): StateKey => ({ kind: 'seen', inputId, service, window, n })))
+}
+
+function stateRecords(topics: Topics, records: readonly StateRecord[]): TopicRecords {
+  return { topic: topics.state, partition: STATE_PARTITION, records: records.map(({ key, value }) => ({ key: Buffer.from(key), value })) }
+}

@@ -1,0 +1,125 @@
+import type { Gap, Hole, SeenFingerprints, Unit, Window } from '../../pipeline/unit.ts'
+
+/** One record of the state topic; a null value is a tombstone. */
+export interface StateRecord {
+  readonly key: string
+  readonly value: Buffer | null
+}
+
+export interface SavedPosition {
+  readonly settled: number
+  readonly readAt: number
+  readonly startTime: number | null
+  readonly holes: readonly Hole[]
+}
+
+/** What is known of an output: where it began, partition by partition, and what the topic's retention took from it. */
+export interface SavedOutput {
+  readonly begin: Readonly<Record<string, number>>
+  readonly missedEvents: number
+  /** On in the collectors that used the buffer last. */
+  readonly open: boolean
+}
+
+/** Written once, with the first start: tells that this state was made here, by this version, and not lost since. */
+export interface Layout {
+  readonly version: number
+}
+
+export type StateKey =
+  | { readonly kind: 'position'; readonly inputId: string; readonly service: string }
+  | { readonly kind: 'gap'; readonly inputId: string; readonly service: string; readonly window: Window }
+  | { readonly kind: 'seen'; readonly inputId: string; readonly service: string; readonly window: Window; readonly n: number }
+  | { readonly kind: 'requests'; readonly pool: string; readonly minute: number; readonly writer: string }
+  | { readonly kind: 'output'; readonly name: string }
+  | { readonly kind: 'layout' }
+  | { readonly kind: 'marker'; readonly inputId: string }
+
+export const LAYOUT_VERSION = 1
+
+export function keyText(key: StateKey): string {
+  const parts = keyParts(key).map((part) => encodeURIComponent(part))
+  return [key.kind, ...parts].join('/')
+}
+
+function keyParts(key: StateKey): readonly string[] {
+  switch (key.kind) {
+    case 'position':
+      return [key.inputId, key.service]
+    case 'gap':
+      return [key.inputId, key.service, windowText(key.window)]
+    case 'seen':
+      return [key.inputId, key.service, windowText(key.window), String(key.n)]
+    case 'requests':
+      return [key.pool, String(key.minute), key.writer]
+    case 'output':
+      return [key.name]
+    case 'marker':
+      return [key.inputId]
+    case 'layout':
+      return []
+  }
+}
+
+/** Null for a key that this version does not know: a later one may add some. */
+export function parseKey(text: string): StateKey | null {
+  const [kind, ...encoded] = text.split('/')
+  const [first = '', second = '', third = '', fourth = ''] = encoded.map((part) => decodeURIComponent(part))
+  switch (kind) {
+    case 'position':
+      return { kind, inputId: first, service: second }
+    case 'gap':
+      return { kind, inputId: first, service: second, window: parseWindow(third) }
+    case 'seen':
+      return { kind, inputId: first, service: second, window: parseWindow(third), n: Number(fourth) }
+    case 'requests':
+      return { kind, pool: first, minute: Number(second), writer: third }
+    case 'output':
+      return { kind, name: first }
+    case 'marker':
+      return { kind, inputId: first }
+    case 'layout':
+      return { kind }
+    default:
+      return null
+  }
+}
+
+export function windowText({ from, to }: Window): string {
+  return `${from}-${to}`
+}
+
+function parseWindow(text: string): Window {
+  const [from, to] = text.split('-').map(Number)
+  return { from: from ?? Number.NaN, to: to ?? Number.NaN }
+}
+
+export function jsonRecord(key: StateKey, value: SavedPosition | SavedOutput | Layout | Gap | number | string): StateRecord {
+  return { key: keyText(key), value: Buffer.from(JSON.stringify(value)) }
+}
+
+export function tombstone(key: StateKey): StateRecord {
+  return { key: keyText(key), value: null }
+}
+
+/** The records that move a service with a unit. `n` numbers this unit's fingerprints among those of their window; `forgotten` are keys. */
+export function positionRecords(
+  { inputId, service, position }: Pick<Unit, 'inputId' | 'service' | 'position'>,
+  startTime: number | null,
+  n: number,
+  forgotten: readonly StateKey[],
+): StateRecord[] {
+  const { settled, readAt, holes, gaps, seen } = position
+  return [
+    jsonRecord({ kind: 'position', inputId, service }, { settled, readAt, startTime, holes }),
+    ...gaps.map((gap) => jsonRecord({ kind: 'gap', inputId, service, window: gap }, gap)),
+    ...(seen === null ? [] : [seenRecord(inputId, service, seen, n)]),
+    ...forgotten.map(tombstone),
+  ]
+}
+
+function seenRecord(inputId: string, service: string, { window, fingerprints }: SeenFingerprints, n: number): StateRecord {
+  const { buffer, byteOffset, byteLength } = fingerprints
+  return { key: keyText({ kind: 'seen', inputId, service, window, n }), value: Buffer.from(buffer, byteOffset, byteLength) }
+}
+

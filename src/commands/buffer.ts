@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs'
+import type { Logger } from 'pino'
+import { openQuotaLogBeside } from '../buffers/embedded/beside.ts'
+import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
+import { FolderInUseError } from '../buffers/embedded/lock.ts'
+import { NOTHING_YET, readSnapshot } from '../buffers/embedded/reader.ts'
+import { openKafkaBuffer } from '../buffers/kafka/kafka.ts'
+import { TopicsMissingError } from '../kafka/errors.ts'
+import type { CollectorConfig } from '../config/types.ts'
+import type { BufferSnapshot, EventBuffer } from '../pipeline/buffer.ts'
+import { systemClock, type Clock } from '../pipeline/clock.ts'
+import type { QuotaLog } from '../pipeline/source.ts'
+
+interface OpenOptions {
+  readonly clock: Clock
+  readonly log: Logger
+  /** `reset` may begin anew where the state is gone; nobody else may. */
+  readonly allowLostState?: boolean
+  /** What only looks makes no topics and writes nothing. */
+  readonly readOnly?: boolean
+}
+
+/** The buffer of the configuration. Throws RetryableError while it cannot be opened now, FatalError where only a person can help. */
+export async function openBuffer({ buffer, stateDir }: CollectorConfig, options: OpenOptions): Promise<EventBuffer> {
+  const { clock, log, allowLostState = false, readOnly = false } = options
+  switch (buffer.type) {
+    case 'embedded':
+      return openEmbeddedBuffer({ dir: stateDir, retentionMs: buffer.retentionMs, maxSizeBytes: buffer.maxSizeBytes, clock, log })
+    case 'kafka': {
+      const { brokers, ssl, sasl, topicPrefix, ...rest } = buffer
+      return openKafkaBuffer({
+        ...rest,
+        connection: { brokers, ssl: ssl === false ? false : readFiles(ssl), sasl },
+        prefix: topicPrefix,
+        createTopics: buffer.createTopics && !readOnly,
+        readOnly,
+        clock,
+        log,
+        allowLostState,
+      })
+    }
+  }
+}
+
+function readFiles(files: Readonly<Record<'ca' | 'cert' | 'key', string | null>>): Partial<Record<'ca' | 'cert' | 'key', Buffer>> {
+  return Object.fromEntries(Object.entries(files).flatMap(([key, file]) => (file === null ? [] : [[key, readFileSync(file)]])))
+}
+
+/** A look beside a running collector, or without one; it changes nothing. Throws as `openBuffer` does. */
+export async function readBuffer(config: CollectorConfig, log: Logger): Promise<BufferSnapshot> {
+  if (config.buffer.type === 'embedded') return readSnapshot(config.stateDir)
+  try {
+    const buffer = await openBuffer(config, { clock: systemClock, log, readOnly: true })
+    try {
+      return await buffer.snapshot()
+    } finally {
+      await buffer.close()
+    }
+  } catch (error) {
+    if (error instanceof TopicsMissingError && config.buffer.createTopics) return NOTHING_YET
+    throw error
+  }
+}
+
+/** The quota log alone. Beside a running collector, which may hold the buffer, the requests are counted in the same place all the same. */
+export async function openQuotaLog(config: CollectorConfig, log: Logger): Promise<QuotaLog & { close(): Promise<void> }> {
+  try {
+    return await openBuffer(config, { clock: systemClock, log })
+  } catch (error) {
+    if (!(error instanceof FolderInUseError)) throw error
+    return openQuotaLogBeside(config.stateDir)
+  }
+}

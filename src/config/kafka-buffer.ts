@@ -1,0 +1,151 @@
+import { checkAuthorities, checkClientCertificate } from './certificates.ts'
+import { fileOf } from './certificate-files.ts'
+import { join, read, readScalar, type Component, type Context, type Section } from './component.ts'
+import { isLeftOut, show, type Node } from './node.ts'
+import type { KafkaBufferConfig } from './types.ts'
+
+const HOUR_MS = 3_600_000
+/** Kafka's limit for a topic's name is 249; the prefix leaves room for what stands behind it. */
+const PREFIX = /^[A-Za-z0-9._-]{1,200}$/
+const BROKER = /^(?:\[[0-9A-Fa-f:]+\]|[0-9A-Za-z][0-9A-Za-z_.-]*):(\d{1,5})$/
+const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\]):/
+
+interface KafkaValues {
+  readonly topic_prefix: string
+  readonly partitions: number
+  readonly replication_factor: number | null
+  readonly retention_in_hours: number
+  readonly compression: string
+  readonly create_topics: boolean
+}
+
+const KAFKA: Component<KafkaValues> = {
+  schema: {
+    topic_prefix: {
+      doc: 'what the names of topics and groups begin with',
+      format: 'tap_text',
+      default: 'proofpoint_tap',
+      pattern: PREFIX,
+      expected: 'at most 200 letters, digits, dots, underscores and hyphens',
+    },
+    partitions: { doc: 'partitions of the events topic', format: 'tap_whole_number', min: 1, max: 1000, default: 6 },
+    replication_factor: {
+      doc: 'on how many brokers each partition lies',
+      format: 'tap_whole_number',
+      min: 1,
+      max: 100,
+      default: null,
+      nullable: true,
+    },
+    retention_in_hours: { doc: 'how long the events topic keeps events', format: 'tap_whole_number', min: 1, max: 87_600, default: 168 },
+    compression: { doc: 'how events are compressed', format: 'tap_choice', options: ['gzip', 'none'], default: 'gzip' },
+    create_topics: { doc: 'whether missing topics are made', format: 'tap_yes_or_no', default: true },
+  },
+  parts: ['brokers', 'ssl', 'sasl'],
+}
+
+interface SslValues {
+  readonly ca: string | null
+  readonly cert: string | null
+  readonly key: string | null
+}
+
+const SSL: Component<SslValues> = {
+  schema: {
+    ca: { doc: 'the file with the authorities of the brokers', format: 'tap_text', default: null, nullable: true },
+    cert: { doc: 'the file with a client certificate', format: 'tap_text', default: null, nullable: true },
+    key: { doc: 'the file with the private key of that certificate', format: 'tap_text', default: null, nullable: true },
+  },
+}
+
+interface SaslValues {
+  readonly mechanism: string
+  readonly username: string
+  readonly password: string
+}
+
+const SASL: Component<SaslValues> = {
+  schema: {
+    mechanism: { doc: 'the SASL mechanism', format: 'tap_choice', options: ['plain', 'scram-sha-256', 'scram-sha-512'], default: null },
+    username: { doc: 'the user at the brokers', format: 'tap_text', default: null },
+    password: { doc: 'the password of that user', format: 'tap_text', default: null, sensitive: true },
+  },
+}
+
+export function readKafkaBuffer(node: Node | undefined, path: string, context: Context): KafkaBufferConfig {
+  const section = read(KAFKA, node, path, context)
+  const { values } = section
+  const brokers = readBrokers(section.part('brokers'), join(path, 'brokers'), context)
+  const ssl = readSsl(section.part('ssl'), join(path, 'ssl'), context)
+  const sasl = readSasl(section.part('sasl'), join(path, 'sasl'), context)
+  if (sasl !== null && ssl === false && brokers.some((broker) => !LOOPBACK.test(broker)))
+    context.report.warning(join(path, 'sasl'), 'without ssl the password may be read on the way to the brokers')
+  return {
+    type: 'kafka',
+    brokers,
+    ssl,
+    sasl,
+    topicPrefix: values.topic_prefix,
+    partitions: values.partitions,
+    replicationFactor: values.replication_factor,
+    retentionMs: values.retention_in_hours * HOUR_MS,
+    compression: values.compression === 'none' ? 'none' : 'gzip',
+    createTopics: values.create_topics,
+  }
+}
+
+function readBrokers(node: Node | undefined, path: string, context: Context): readonly string[] {
+  const { report } = context
+  if (isLeftOut(node) || (node.kind === 'list' && node.items.length === 0)) {
+    report.problem(path, 'is missing: a list of brokers, such as ["kafka:9092"]')
+    return []
+  }
+  const items = node.kind === 'list' ? node.items : [node]
+  return items.flatMap((item, index) => {
+    const at = node.kind === 'list' ? `${path}[${index}]` : path
+    const scalar = item.kind === 'scalar' ? readScalar(item, at, context) : null
+    if (scalar === null) {
+      if (item.kind !== 'scalar') report.problem(at, 'must be host:port', show(item))
+      return []
+    }
+    const port = Number(BROKER.exec(scalar.text)?.[1])
+    if (port >= 1 && port <= 65_535) return [scalar.text]
+    report.problem(at, 'must be host:port', scalar.shown)
+    return []
+  })
+}
+
+function readSsl(node: Node | undefined, path: string, context: Context): KafkaBufferConfig['ssl'] {
+  if (isLeftOut(node)) return false
+  if (node.kind === 'scalar') {
+    const scalar = readScalar(node, path, context)
+    if (scalar?.value === false || scalar?.text === 'false') return false
+    if (scalar !== null && scalar.value !== true && scalar.text !== 'true')
+      context.report.problem(path, 'must be true, false, or a mapping with ca, cert and key', scalar.shown)
+    return { ca: null, cert: null, key: null }
+  }
+  const section = read(SSL, node, path, context)
+  const ca = file('ca', section, path, context)
+  const cert = file('cert', section, path, context)
+  const key = file('key', section, path, context)
+  if ((cert === null) !== (key === null))
+    context.report.problem(join(path, cert === null ? 'cert' : 'key'), 'is missing: a client certificate and its key go together')
+  if (context.checkCertificates) {
+    if (cert !== null && key !== null) checkClientCertificate({ chain: ca, cert, key }, context)
+    else if (ca !== null) checkAuthorities(ca, context.report, context.now)
+  }
+  return { ca: ca?.file ?? null, cert: cert?.file ?? null, key: key?.file ?? null }
+}
+
+function file(key: keyof SslValues, section: Section<SslValues>, path: string, { root }: Context) {
+  const name = section.values[key]
+  return name === null || !section.given(key) ? null : fileOf(name, join(path, key), section.foreign(key), root)
+}
+
+function readSasl(node: Node | undefined, path: string, context: Context): KafkaBufferConfig['sasl'] {
+  if (isLeftOut(node)) return null
+  const { values } = read(SASL, node, path, context)
+  const { mechanism, username, password } = values
+  if (mechanism !== 'plain' && mechanism !== 'scram-sha-256' && mechanism !== 'scram-sha-512') return null
+  return { mechanism, username, password }
+}

@@ -1,0 +1,68 @@
+import { describeError, FatalError, RetryableError } from '../pipeline/errors.ts'
+
+/** Another producer with the same transactional id has taken over: whoever gets this writes nothing any more. */
+export class FencedError extends RetryableError {
+  override readonly name = 'FencedError'
+}
+
+/** The member is no longer in its generation of the group: what it held belongs to another. */
+export class GroupLostError extends RetryableError {
+  override readonly name = 'GroupLostError'
+}
+
+/** The topic's retention has removed what was asked for. */
+export class OffsetOutOfRangeError extends RetryableError {
+  override readonly name = 'OffsetOutOfRangeError'
+}
+
+/** Topics that are not there, and that the call may not make. */
+export class TopicsMissingError extends FatalError {}
+
+const FENCED = new Set(['INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED', 'INVALID_PRODUCER_ID_MAPPING', 'TRANSACTION_COORDINATOR_FENCED'])
+const GROUP_LOST = new Set(['ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID', 'FENCED_INSTANCE_ID', 'REBALANCE_IN_PROGRESS'])
+const OUT_OF_RANGE = new Set(['OFFSET_OUT_OF_RANGE'])
+/** Only a person can mend these. */
+const FATAL = new Set([
+  'TOPIC_AUTHORIZATION_FAILED',
+  'GROUP_AUTHORIZATION_FAILED',
+  'CLUSTER_AUTHORIZATION_FAILED',
+  'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
+  'UNSUPPORTED_VERSION',
+  'UNSUPPORTED_SASL_MECHANISM',
+  'ILLEGAL_SASL_STATE',
+  'SASL_AUTHENTICATION_FAILED',
+  'INVALID_TOPIC_EXCEPTION',
+  'INVALID_REPLICATION_FACTOR',
+  'INVALID_CONFIG',
+  'POLICY_VIOLATION',
+])
+
+/** What an error of kafkajs means here: wait and try again, another has taken over, or a person must act. `doing`: `reading the topic x`. */
+export function explainKafkaError(error: unknown, doing: string): Error {
+  if (error instanceof RetryableError || error instanceof FatalError) return error
+  const types = typesOf(error)
+  const message = `${doing}: ${describeError(rootOf(error))}`
+  const has = (set: ReadonlySet<string>): boolean => types.some((type) => set.has(type))
+  if (has(FENCED)) return new FencedError(message, { cause: error })
+  if (has(GROUP_LOST)) return new GroupLostError(message, { cause: error })
+  if (has(OUT_OF_RANGE)) return new OffsetOutOfRangeError(message, { cause: error })
+  if (has(FATAL)) return new FatalError(message, { cause: error })
+  if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check buffer.config.sasl`, { cause: error })
+  return new RetryableError(message, { cause: error })
+}
+
+export function isRebalance(error: unknown): boolean {
+  return typesOf(error).includes('REBALANCE_IN_PROGRESS')
+}
+
+/** The names and protocol types of an error and of those that it wraps. */
+function typesOf(error: unknown): string[] {
+  if (!(error instanceof Error)) return []
+  const { type } = error as Error & { readonly type?: unknown } // kafkajs's protocol errors have one
+  return [error.name, ...(typeof type === 'string' ? [type] : []), ...typesOf(error.cause)]
+}
+
+/** kafkajs wraps what happened in "number of retries exceeded". */
+function rootOf(error: unknown): unknown {
+  return error instanceof Error && error.cause instanceof Error ? rootOf(error.cause) : error
+}

@@ -1,0 +1,47 @@
+import type { Producer } from 'kafkajs'
+import type { KafkaClient } from './client.ts'
+import { explainKafkaError } from './errors.ts'
+import type { TopicRecords } from './transactional-producer.ts'
+
+/** Writes outside any transaction, each send acknowledged by all replicas. One send at a time. */
+export class RecordProducer {
+  readonly #client: KafkaClient
+  #producer: Producer | null = null
+  #tail: Promise<unknown> = Promise.resolve()
+
+  constructor(client: KafkaClient) {
+    this.#client = client
+  }
+
+  /** Durable once resolved. Throws RetryableError (it may have been written all the same) or FatalError. */
+  send(batches: readonly TopicRecords[]): Promise<void> {
+    const next = this.#tail.then(() => this.#send(batches))
+    this.#tail = next.catch(() => undefined)
+    return next
+  }
+
+  async close(): Promise<void> {
+    await this.#tail
+    await this.#producer?.disconnect().catch(() => undefined)
+    this.#producer = null
+  }
+
+  async #send(batches: readonly TopicRecords[]): Promise<void> {
+    try {
+      if (this.#producer === null) {
+        const producer = this.#client.producer({ maxInFlightRequests: 1 })
+        await producer.connect()
+        this.#producer = producer
+      }
+      await this.#producer.sendBatch({
+        acks: -1,
+        topicMessages: batches.map(({ topic, partition, records }) => ({
+          topic,
+          messages: records.map(({ key, value, timestamp }) => ({ key, value, partition, ...(timestamp !== undefined && { timestamp: String(timestamp) }) })),
+        })),
+      })
+    } catch (error) {
+      throw explainKafkaError(error, `writing to ${batches.map(({ topic }) => topic).join(', ')}`)
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import kafkajs from 'kafkajs'
+import type { Admin } from 'kafkajs'
+import { FatalError } from '../pipeline/errors.ts'
+import type { KafkaClient } from './client.ts'
+import { explainKafkaError, TopicsMissingError } from './errors.ts'
+
+export interface TopicSpec {
+  readonly name: string
+  readonly partitions: number
+  /** Null: the broker's default. */
+  readonly replicationFactor: number | null
+  readonly config: Readonly<Record<string, string>>
+  /** Settings without which an existing topic must not be used. */
+  readonly mustMatch: readonly string[]
+  /** An existing topic must have exactly as many partitions. */
+  readonly fixedPartitions?: boolean
+}
+
+/**
+ * Makes the topics that are missing, or with `create: false` says which; an existing one that would lose what it is to keep is an error.
+ * Throws FatalError for what only a person can help, RetryableError while the brokers are away.
+ */
+export async function ensureTopics(client: KafkaClient, specs: readonly TopicSpec[], { create }: { readonly create: boolean }): Promise<void> {
+  const admin = client.admin()
+  try {
+    await admin.connect()
+    const existing = new Set(await admin.listTopics())
+    const missing = specs.filter(({ name }) => !existing.has(name))
+    if (missing.length > 0 && !create)
+      throw new TopicsMissingError(
+        `these topics do not exist: ${missing.map(({ name }) => name).join(', ')}. ` +
+          'With create_topics: false they must be made first, with the settings that the documentation names',
+      )
+    if (missing.length > 0) await createTopics(admin, missing)
+    await checkTopics(admin, specs.filter(({ name }) => existing.has(name)))
+  } catch (error) {
+    throw explainKafkaError(error, 'checking the topics')
+  } finally {
+    await admin.disconnect().catch(() => undefined)
+  }
+}
+
+async function createTopics(admin: Admin, specs: readonly TopicSpec[]): Promise<void> {
+  await admin.createTopics({
+    waitForLeaders: true,
+    topics: specs.map(({ name, partitions, replicationFactor, config }) => ({
+      topic: name,
+      numPartitions: partitions,
+      replicationFactor: replicationFactor ?? -1,
+      configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
+    })),
+  })
+}
+
+async function checkTopics(admin: Admin, specs: readonly TopicSpec[]): Promise<void> {
+  if (specs.length === 0) return
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: specs.map(({ name, mustMatch }) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name, configNames: [...mustMatch] })),
+  })
+  const { topics } = await admin.fetchTopicMetadata({ topics: specs.map(({ name }) => name) })
+  for (const { name, mustMatch, config, partitions, fixedPartitions } of specs) {
+    const entries = resources.find(({ resourceName }) => resourceName === name)?.configEntries ?? []
+    for (const key of mustMatch) {
+      const found = entries.find(({ configName }) => configName === key)?.configValue
+      if (found !== undefined && found !== config[key])
+        throw new FatalError(`the topic ${name} has ${key}=${found}, and it must be ${config[key] ?? ''}: ${changeCommand(name, key, config[key])}`)
+    }
+    const count = topics.find((topic) => topic.name === name)?.partitions.length
+    if (fixedPartitions === true && count !== undefined && count !== partitions)
+      throw new FatalError(`the topic ${name} has ${count} partitions, and it must have ${partitions}; use another topic_prefix`)
+  }
+}
+
+function changeCommand(name: string, key: string, value = ''): string {
+  return `kafka-configs.sh --bootstrap-server ... --alter --topic ${name} --add-config ${key}=${value}, or use another topic_prefix`
+}
