@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { pino } from 'pino'
 import { createKafkaClient, type KafkaClient } from '../../src/kafka/client.ts'
 import { GroupMember, type Assignment, type GroupMemberOptions } from '../../src/kafka/group-member.ts'
@@ -66,6 +67,46 @@ export function mortal(client: KafkaClient): { readonly client: KafkaClient; kil
       for (const cluster of clusters) abandon(cluster)
     },
   }
+}
+
+interface SilenceableClient {
+  readonly client: KafkaClient
+  readonly silence: () => void
+  readonly dispose: () => Promise<void>
+}
+
+/** A client whose brokers fall silent: no connection ends, none is refused, and nothing is answered. */
+export async function silenceable(client: KafkaClient): Promise<SilenceableClient> {
+  const taken = new Set<Socket>()
+  const hole = createServer((socket) => void taken.add(socket.on('error', () => undefined)))
+  await new Promise<void>((resolve) => hole.listen(0, '127.0.0.1', resolve))
+  const { port } = hole.address() as AddressInfo // it listens on a port
+  const clusters: PooledCluster[] = []
+  let isSilent = false
+  return {
+    client: {
+      ...client,
+      cluster() {
+        if (isSilent) return clientOf([`127.0.0.1:${port}`]).cluster()
+        const cluster = client.cluster()
+        clusters.push(cluster as PooledCluster) // what a cluster of kafkajs is made of
+        return cluster
+      },
+    },
+    silence() {
+      isSilent = true
+      for (const { brokerPool } of clusters)
+        for (const { connectionPool } of Object.values(brokerPool.brokers)) for (const { socket } of connectionPool.pool) socket?.pause()
+    },
+    async dispose() {
+      for (const socket of taken) socket.destroy()
+      await new Promise((resolve) => hole.close(resolve))
+    },
+  }
+}
+
+type PooledCluster = Cluster & {
+  readonly brokerPool: { readonly brokers: Readonly<Record<string, { readonly connectionPool: { readonly pool: readonly { readonly socket?: Socket }[] } }>> }
 }
 
 /** A process that can be stopped as by SIGSTOP: no timer fires, and those that fell due all do when it goes on. */
