@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
 import { openQuotaLogBeside } from '../buffers/embedded/beside.ts'
+import { databasePath } from '../buffers/embedded/database.ts'
 import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
 import { FolderInUseError } from '../buffers/embedded/lock.ts'
 import { NOTHING_YET, readSnapshot } from '../buffers/embedded/reader.ts'
@@ -9,6 +10,7 @@ import { TopicsMissingError } from '../kafka/errors.ts'
 import type { CollectorConfig } from '../config/types.ts'
 import type { BufferSnapshot, EventBuffer } from '../pipeline/buffer.ts'
 import { systemClock, type Clock } from '../pipeline/clock.ts'
+import { FatalError } from '../pipeline/errors.ts'
 import type { QuotaLog } from '../pipeline/source.ts'
 
 interface OpenOptions {
@@ -27,6 +29,7 @@ export async function openBuffer({ buffer, stateDir }: CollectorConfig, options:
     case 'embedded':
       return openEmbeddedBuffer({ dir: stateDir, retentionMs: buffer.retentionMs, maxSizeBytes: buffer.maxSizeBytes, clock, log })
     case 'kafka': {
+      if (!readOnly) assertNothingLeftBehind(stateDir)
       const { brokers, ssl, sasl, topicPrefix, ...rest } = buffer
       return openKafkaBuffer({
         ...rest,
@@ -40,6 +43,17 @@ export async function openBuffer({ buffer, stateDir }: CollectorConfig, options:
       })
     }
   }
+}
+
+/** Marks and undelivered events of the embedded buffer would be forgotten in silence. */
+function assertNothingLeftBehind(stateDir: string): void {
+  const path = databasePath(stateDir)
+  if (!existsSync(path)) return
+  throw new FatalError(
+    `${path} holds the marks and perhaps undelivered events of the embedded buffer, and they are not carried over to Kafka. ` +
+      'Deliver what is in it (`tap-collector run --once` with the old configuration), note the settled marks that `status` shows, rename the file, ' +
+      'and set each start_time_in_utc_format to its mark less look_back_in_minutes',
+  )
 }
 
 function readFiles(files: Readonly<Record<'ca' | 'cert' | 'key', string | null>>): Partial<Record<'ca' | 'cert' | 'key', Buffer>> {
