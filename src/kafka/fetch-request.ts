@@ -67,8 +67,8 @@ const PARTITION_BYTES = 28
 const NO_RECORDS = Buffer.alloc(0)
 
 /**
- * One Fetch request, read_committed, outside any fetch session. kafkajs's own throws for the first partition with an error and decodes every
- * record into objects of its own; so only its connection is used. A broker over its quota answers with no partition at all.
+ * One Fetch request, read_committed, outside any fetch session. kafkajs's own throws for the first partition with an error and decodes
+ * every record into objects of its own; so only its connection is used. A broker over its quota answers with no partition at all.
  */
 export async function fetchFrom(
   { connectionPool, versions }: PooledBroker,
@@ -78,7 +78,7 @@ export async function fetchFrom(
 ): Promise<readonly PartitionAnswer[]> {
   const { minVersion, maxVersion } = versions?.[FETCH] ?? { minVersion: VERSION, maxVersion: VERSION }
   if (VERSION < minVersion || VERSION > maxVersion)
-    throw new FatalError(`the broker speaks versions ${minVersion} to ${maxVersion} of Fetch, and ${VERSION} is needed (Kafka 2.3 or later)`)
+    throw new FatalError(`the broker speaks versions ${minVersion} to ${maxVersion} of Fetch, not ${VERSION}: Kafka 2.3 or later is needed`)
   const { errorCode, partitions } = await connectionPool.send({
     request: { apiKey: FETCH, apiVersion: VERSION, apiName: 'Fetch', encode: async () => encode(topic, positions, limits) },
     response: { decode: async (payload) => decode(payload), parse: async (answer) => answer },

@@ -185,12 +185,16 @@ export class PartitionReader {
   ): Promise<Result> {
     signal?.throwIfAborted()
     if (this.#closed) throw this.#closedError()
-    const connection = (this.#connection ??= new ReaderConnection(this.#client, this.#topic))
+    const connection = (this.#connection ??= new ReaderConnection(this.#client, this.#topic, this.#clock))
     this.#used.add(connection)
-    const leave = connection.enter()
+    const { promise: givenUp, reject } = Promise.withResolvers<never>()
+    const abort = (): void => reject(signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    const leave = connection.enter(reject)
+    const running = this.#withLeaders(connection, signal, work)
+    running.catch(() => undefined) // may fail long after it was given up
     try {
-      const running = this.#withLeaders(connection, signal, work)
-      return await (signal === undefined ? running : orAborted(running, signal))
+      return await Promise.race([running, givenUp])
     } catch (error) {
       if (signal?.aborted === true) {
         if (polls) this.#giveUp(connection)
@@ -200,7 +204,9 @@ export class PartitionReader {
       if (!(error instanceof OffsetOutOfRangeError)) this.#giveUp(connection)
       throw explainKafkaError(error, doing)
     } finally {
-      if (leave() && connection !== this.#connection) this.#used.delete(connection)
+      signal?.removeEventListener('abort', abort)
+      leave()
+      if (!connection.isUsed && connection !== this.#connection) this.#used.delete(connection)
     }
   }
 
@@ -230,17 +236,5 @@ export class PartitionReader {
 
   #closedError(): RetryableError {
     return new RetryableError(`reading ${this.#topic}: the reader was closed`)
-  }
-}
-
-async function orAborted<Result>(running: Promise<Result>, signal: AbortSignal): Promise<Result> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const abort = (): void => reject(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
-  running.catch(() => undefined)
-  try {
-    return await Promise.race([running, promise])
-  } finally {
-    signal.removeEventListener('abort', abort)
   }
 }

@@ -1,3 +1,5 @@
+import type { Clock } from '../pipeline/clock.ts'
+import { RetryableError } from '../pipeline/errors.ts'
 import type { KafkaClient } from './client.ts'
 import type { PooledBroker, PooledConnection } from './fetch-request.ts'
 import type { Cluster } from './internals.ts'
@@ -7,11 +9,14 @@ export const REQUESTS = 0
 export const FETCHES = 1
 type Channel = typeof REQUESTS | typeof FETCHES
 
+/** kafkajs itself tries a broker that accepts connections and says nothing for some minutes. */
+const OPEN_MS = 60_000
+
 /** kafkajs's cluster with what its types here say nothing of. */
 type PooledCluster = Cluster & {
   readonly brokerPool: {
     readonly seedBroker?: PooledBroker
-    readonly brokers: Readonly<Record<string, PooledBroker>>
+    readonly brokers: Readonly<Partial<Record<string, PooledBroker>>>
     connectionPoolBuilder: { build(): Promise<never> }
   }
 }
@@ -23,25 +28,31 @@ export class ReaderConnection {
   readonly #cluster: PooledCluster
   readonly #topic: string
   readonly #opening = new Map<string, Promise<unknown>>()
-  #users = 0
+  readonly #users = new Set<(reason: Error) => void>()
   #retired = false
   #ended: Error | null = null
 
-  constructor(client: KafkaClient, topic: string) {
+  constructor(client: KafkaClient, topic: string, clock: Clock) {
     this.#cluster = client.cluster() as PooledCluster // the class that internals.ts names has these fields in the pinned version
     this.#topic = topic
-    this.opened = this.#open()
+    this.opened = this.#open(clock)
     this.opened.catch(() => undefined) // told to whoever waits for it
   }
 
-  /** One more user, until it calls back once, which says whether it was the last; a retired connection ends with that one. */
-  enter(): () => boolean {
-    this.#users += 1
+  /**
+   * One more user, who is told of the end by `onEnd`: kafkajs leaves some calls without an answer when its sockets go. The user owes a call
+   * of what this gives; a retired connection ends with its last user.
+   */
+  enter(onEnd: (reason: Error) => void): () => void {
+    this.#users.add(onEnd)
     return () => {
-      this.#users -= 1
+      this.#users.delete(onEnd)
       this.#endIfUnused()
-      return this.#users === 0
     }
+  }
+
+  get isUsed(): boolean {
+    return this.#users.size > 0
   }
 
   /** Nobody else may begin with it: the caller forgets it. */
@@ -65,6 +76,9 @@ export class ReaderConnection {
 
   /** With the connection open: two callers that find it closed would open it twice, and kafkajs loses the first of the two sockets. */
   async broker(nodeId: number, channel: Channel): Promise<PooledBroker> {
+    const known = this.#cluster.brokerPool.brokers[nodeId]
+    // Every fetch comes by here.
+    if (channel === FETCHES && this.#ended === null && known?.connectionPool.pool.at(FETCHES)?.isConnected() === true) return known
     const broker = (await this.#unlessEnded(() => this.#cluster.findBroker({ nodeId }))) as PooledBroker // as above
     if (broker.connectionPool.pool[channel]?.isConnected() === true) return broker
     const key = `${nodeId}/${channel}`
@@ -84,22 +98,26 @@ export class ReaderConnection {
     const { brokerPool } = this.#cluster
     // A first connection is tried again and again by kafkajs, unless it is told that there is no use.
     brokerPool.connectionPoolBuilder = { build: () => Promise.reject(Object.assign(new Error(reason.message), { retriable: false })) }
-    const brokers = [...Object.values(brokerPool.brokers), ...(brokerPool.seedBroker === undefined ? [] : [brokerPool.seedBroker])]
-    for (const connection of brokers.flatMap((broker) => broker.connectionPool.pool)) endConnection(connection, reason)
+    const brokers = [brokerPool.seedBroker, ...Object.values(brokerPool.brokers)]
+    for (const connection of brokers.flatMap((broker) => broker?.connectionPool.pool ?? [])) endConnection(connection, reason)
+    for (const tell of this.#users) tell(reason)
   }
 
-  async #open(): Promise<void> {
+  async #open(clock: Clock): Promise<void> {
+    const cancel = clock.after(OPEN_MS, () => this.end(new RetryableError('no broker has answered for a minute')))
     try {
       await this.#unlessEnded(() => this.#cluster.connect())
       await this.#unlessEnded(() => this.#cluster.addTargetTopic(this.#topic))
     } catch (error) {
       this.retire()
       throw error
+    } finally {
+      cancel()
     }
   }
 
   #endIfUnused(): void {
-    if (this.#retired && this.#users === 0) this.end(new Error('the connection is no longer used'))
+    if (this.#retired && !this.isUsed) this.end(new Error('the connection is no longer used'))
   }
 
   /** What opens connections may have been under way when the end came. */

@@ -28,7 +28,7 @@ export interface DecodedRecords {
   readonly nextOffset: number
 }
 
-/** How many bytes of records one answer may become; the broker counts them compressed. Shared by its partitions, first come, first served. */
+/** How many bytes of records one answer may become; the broker counts them compressed. Its partitions share it, in their order. */
 export interface ByteBudget {
   left: number
   /** What was taken: as it came, and as it is. */
@@ -59,10 +59,10 @@ const decompressGzip = promisify<Buffer, { chunkSize: number }, Buffer>(gunzip)
 const decompressZstd = promisify<Buffer, Buffer>(zstdDecompress)
 
 /**
- * The committed records at or behind `position` of a fetched record set (record batches of format 2). kafkajs has a decoder too, which shows
- * no batch that compaction has emptied, so that a reader stands before it for ever, and takes several times as long for each record. The
- * checksums are not looked at, as in kafkajs: TCP and TLS have theirs. Takes from the budget before its first wait. Throws FatalError for what
- * no retry makes readable.
+ * The committed records at or behind `position` of a fetched record set (record batches of format 2). kafkajs has a decoder too, which
+ * shows no batch that compaction has emptied, so that a reader stands before it for ever, and which takes far longer for each record. The
+ * checksums are not looked at, as in kafkajs: TCP and TLS have theirs. Takes from the budget before its first wait. Throws FatalError for
+ * what no retry makes readable.
  */
 export async function decodeRecords(
   set: Buffer,
@@ -172,7 +172,8 @@ function isAbortMarker(body: Buffer): boolean {
   return key !== null && key.length >= 4 && key.readInt16BE(2) === 0
 }
 
-function decodeBatch({ baseOffset, baseTimestamp, appendTime, count }: RecordBatch, body: Buffer, position: number, records: FetchedRecord[]): void {
+function decodeBatch(batch: RecordBatch, body: Buffer, position: number, records: FetchedRecord[]): void {
+  const { baseOffset, baseTimestamp, appendTime, count } = batch
   const cursor = new RecordCursor(body)
   for (let left = count; left > 0; left -= 1) {
     const length = cursor.varint()

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { CompressionTypes } from 'kafkajs'
 import { pino } from 'pino'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, describe } from 'vitest'
 import { createKafkaClient, type KafkaClient } from '../../src/kafka/client.ts'
 import { PartitionReader, type FetchedPartition, type FetchedRecord } from '../../src/kafka/partition-reader.ts'
-import { startBroker } from '../support/kafka-broker.ts'
+import { hasBroker, startBroker } from '../support/kafka-broker.ts'
+
+/** Skipped where no Kafka can be had, but never by the CI. */
+export const withKafka = describe.skipIf(!hasBroker() && process.env.CI === undefined)
 
 export const never = new AbortController().signal
 /** All that is there, at once. */
@@ -55,7 +58,12 @@ export interface Written {
   readonly headers?: Record<string, string>
 }
 
-export async function write(client: KafkaClient, topic: string, messages: readonly Written[], compression = CompressionTypes.None, idempotent = false): Promise<void> {
+export async function write(
+  client: KafkaClient,
+  topic: string,
+  messages: readonly Written[],
+  { compression = CompressionTypes.None, idempotent = false } = {},
+): Promise<void> {
   const producer = client.producer({ idempotent })
   await producer.connect()
   try {
@@ -73,7 +81,7 @@ export async function readTo(
 ): Promise<{ records: FetchedRecord[]; pages: FetchedPartition[] }> {
   const pages: FetchedPartition[] = []
   for (let next = from; next < end; ) {
-    const [page] = await reader.fetch(new Map([[partition, next]]), { ...now, maxWaitMs: 1_000, minBytes: 1, ...limits })
+    const [page] = await reader.fetch(new Map([[partition, next]]), { ...now, maxWaitMs: 10_000, minBytes: 1, ...limits })
     if (page === undefined || page.nextOffset <= next) throw new Error(`no way on from offset ${next} to ${end}`)
     pages.push(page)
     next = page.nextOffset
