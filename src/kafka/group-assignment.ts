@@ -83,8 +83,11 @@ export class HeldAssignment implements Assignment {
     this.#lost.signal.throwIfAborted()
     if (this.#released) throw new GroupLostError(`the share of ${this.#options.groupId} was given back`)
     if (offsets.size === 0) return
+    const sentAt = this.#options.clock.monotonic()
     try {
       await this.#options.commit(offsets)
+      // To the broker a commit is as good as a heartbeat.
+      this.#heard(sentAt)
     } catch (error) {
       this.#noteGroup(error)
       throw explainKafkaError(error, `committing how far ${this.#options.groupId} is`)

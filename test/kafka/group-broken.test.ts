@@ -1,8 +1,8 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { readOffsets } from '../../src/kafka/group-offsets.ts'
 import { RetryableError } from '../../src/pipeline/errors.ts'
 import { startBroker, type TestBroker } from '../support/kafka-broker.ts'
-import { aborted, makeGroup, never, SESSION_MS, SHORT_SESSIONS, silenceable, SleepyClock, type TestGroup } from './group-support.ts'
+import { aborted, makeGroup, never, SESSION_MS, SHORT_SESSIONS, silenceable, SleepyClock, withBroker, type TestGroup } from './group-support.ts'
 
 let broker: TestBroker
 const groups: TestGroup[] = []
@@ -23,7 +23,7 @@ async function groupOver(partitions: number): Promise<TestGroup> {
   return group
 }
 
-describe('GroupMember with a broker that breaks', () => {
+withBroker('GroupMember with a broker that breaks', () => {
   it.each(['SIGTERM', 'SIGKILL'] as const)('loses its share when the broker ends (%s), and joins again when it is back', async (signal) => {
     const group = await groupOver(2)
     const clock = new SleepyClock()

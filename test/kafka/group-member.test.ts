@@ -1,10 +1,10 @@
 import { getEventListeners } from 'node:events'
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
 import { GroupLostError } from '../../src/kafka/errors.ts'
 import type { Assignment } from '../../src/kafka/group-member.ts'
 import { commitOffsets, describeGroup, readOffsets } from '../../src/kafka/group-offsets.ts'
 import { startBroker, type TestBroker } from '../support/kafka-broker.ts'
-import { aborted, hold, makeGroup, mortal, never, SESSION_MS, SHORT_SESSIONS, SleepyClock, type TestGroup } from './group-support.ts'
+import { aborted, hold, makeGroup, mortal, never, SESSION_MS, SHORT_SESSIONS, SleepyClock, withBroker, type TestGroup } from './group-support.ts'
 
 const WAIT = { timeout: 10_000, interval: 20 }
 let broker: TestBroker
@@ -30,7 +30,7 @@ function at(offset: number, metadata = ''): { offset: number; metadata: string }
   return { offset, metadata }
 }
 
-describe('GroupMember', () => {
+withBroker('GroupMember', () => {
   it('alone holds all partitions, and knows of nothing committed', async () => {
     const group = await groupOver(3)
     const share = await group.member().join(never)
@@ -140,6 +140,20 @@ describe('GroupMember', () => {
     expect([mine.partitions, theirs.partitions]).toEqual([[], [0]])
   })
 
+  it('stays a member by its commits alone', async () => {
+    const group = await groupOver(1)
+    const clock = new SleepyClock()
+    const share = await group.member({ clock }).join(never)
+    clock.fallAsleep()
+    for (let offset = 1; offset <= 6; offset += 1) {
+      await clock.sleep(SESSION_MS / 3)
+      await share.commit(new Map([[0, at(offset)]]))
+    }
+    clock.wakeUp()
+    await share.commit(new Map([[0, at(7)]]))
+    expect([share.ending.aborted, share.lost.aborted]).toEqual([false, false])
+  })
+
   it('loses its share when what is in flight takes too long', async () => {
     const group = await groupOver(1)
     const first = group.member({ rebalanceTimeoutMs: 2_000 })
@@ -216,7 +230,7 @@ describe('GroupMember', () => {
   })
 })
 
-describe('group-offsets', () => {
+withBroker('group-offsets', () => {
   it('commits for a group without members, and not for one with', async () => {
     const group = await groupOver(2)
     await commitOffsets(group.client, group.groupId, group.topic, new Map([[0, 3], [1, 0]]))

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { pino } from 'pino'
+import { describe } from 'vitest'
 import { createKafkaClient, type KafkaClient } from '../../src/kafka/client.ts'
 import { GroupMember, type Assignment, type GroupMemberOptions } from '../../src/kafka/group-member.ts'
 import { abandon } from '../../src/kafka/group-wire.ts'
@@ -8,6 +9,10 @@ import type { Cluster } from '../../src/kafka/internals.ts'
 import { ensureTopics } from '../../src/kafka/topics.ts'
 import { systemClock, type Clock } from '../../src/pipeline/clock.ts'
 import { RetryableError } from '../../src/pipeline/errors.ts'
+import { hasBroker } from '../support/kafka-broker.ts'
+
+/** Without Java and Maven a developer goes without; a build does not. */
+export const withBroker = describe.skipIf(!hasBroker() && process.env.CI === undefined)
 
 export const log = pino({ level: process.env.TEST_LOG ?? 'silent' })
 export const SESSION_MS = 2_000
