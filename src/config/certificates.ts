@@ -32,7 +32,7 @@ export function checkClientCertificate({ chain, cert, key }: ClientFiles, { repo
   if (own !== -1) return
   report.problem(
     key.path,
-    `${key.label} does not match the certificate ${cert.label === cert.file ? cert.file : 'of this output'}; ` +
+    `${key.label} does not match the certificate ${cert.label === cert.file ? cert.file : 'that is named beside it'}; ` +
       'both must come from the same download',
   )
 }

@@ -1,14 +1,17 @@
-import { checkAuthorities, checkClientCertificate } from './certificates.ts'
+import { checkClientCertificate } from './certificates.ts'
 import { fileOf } from './certificate-files.ts'
 import { join, read, readScalar, type Component, type Context, type Section } from './component.ts'
+import { masked } from './masked.ts'
 import { isLeftOut, show, type Node } from './node.ts'
 import type { KafkaBufferConfig } from './types.ts'
 
 const HOUR_MS = 3_600_000
 /** Kafka's limit for a topic's name is 249; the prefix leaves room for what stands behind it. */
 const PREFIX = /^[A-Za-z0-9._-]{1,200}$/
-const BROKER = /^(?:\[[0-9A-Fa-f:]+\]|[0-9A-Za-z][0-9A-Za-z_.-]*):(\d{1,5})$/
-const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\]):/
+/** kafkajs takes an address apart at its first colon, so that an IPv6 address needs a name. */
+const BROKER = /^[0-9A-Za-z][0-9A-Za-z_.-]*:(\d{1,5})$/
+const BROKER_FORM = 'must be host:port, without a scheme, the host a name or an IPv4 address'
+const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}):/i
 
 interface KafkaValues {
   readonly topic_prefix: string
@@ -72,6 +75,7 @@ const SASL: Component<SaslValues> = {
   },
 }
 
+/** Reads `config` of the buffer and, where wanted, looks at the files of its TLS. */
 export function readKafkaBuffer(node: Node | undefined, path: string, context: Context): KafkaBufferConfig {
   const section = read(KAFKA, node, path, context)
   const { values } = section
@@ -97,7 +101,7 @@ export function readKafkaBuffer(node: Node | undefined, path: string, context: C
 function readBrokers(node: Node | undefined, path: string, context: Context): readonly string[] {
   const { report } = context
   if (isLeftOut(node) || (node.kind === 'list' && node.items.length === 0)) {
-    report.problem(path, 'is missing: a list of brokers, such as ["kafka:9092"]')
+    if (!report.isExplained(path)) report.problem(path, 'is missing: a list of brokers, such as ["kafka:9092"]')
     return []
   }
   const items = node.kind === 'list' ? node.items : [node]
@@ -105,12 +109,12 @@ function readBrokers(node: Node | undefined, path: string, context: Context): re
     const at = node.kind === 'list' ? `${path}[${index}]` : path
     const scalar = item.kind === 'scalar' ? readScalar(item, at, context) : null
     if (scalar === null) {
-      if (item.kind !== 'scalar') report.problem(at, 'must be host:port', show(item))
+      if (item.kind !== 'scalar') report.problem(at, BROKER_FORM, show(item))
       return []
     }
     const port = Number(BROKER.exec(scalar.text)?.[1])
     if (port >= 1 && port <= 65_535) return [scalar.text]
-    report.problem(at, 'must be host:port', scalar.shown)
+    report.problem(at, BROKER_FORM, scalar.shown)
     return []
   })
 }
@@ -124,16 +128,16 @@ function readSsl(node: Node | undefined, path: string, context: Context): KafkaB
       context.report.problem(path, 'must be true, false, or a mapping with ca, cert and key', scalar.shown)
     return { ca: null, cert: null, key: null }
   }
+  // An empty mapping is TLS all the same: who wrote the key wants no plain connection.
   const section = read(SSL, node, path, context)
   const ca = file('ca', section, path, context)
   const cert = file('cert', section, path, context)
   const key = file('key', section, path, context)
-  if ((cert === null) !== (key === null))
-    context.report.problem(join(path, cert === null ? 'cert' : 'key'), 'is missing: a client certificate and its key go together')
-  if (context.checkCertificates) {
-    if (cert !== null && key !== null) checkClientCertificate({ chain: ca, cert, key }, context)
-    else if (ca !== null) checkAuthorities(ca, context.report, context.now)
+  for (const [missing, given, name] of [[cert, key, 'cert'], [key, cert, 'key']] as const) {
+    if (missing === null && given !== null && !context.report.isExplained(join(path, name)))
+      context.report.problem(join(path, name), 'is missing: a client certificate and its key go together')
   }
+  if (context.checkCertificates) checkClientCertificate({ chain: ca, cert, key }, context)
   return { ca: ca?.file ?? null, cert: cert?.file ?? null, key: key?.file ?? null }
 }
 
@@ -147,5 +151,6 @@ function readSasl(node: Node | undefined, path: string, context: Context): Kafka
   const { values } = read(SASL, node, path, context)
   const { mechanism, username, password } = values
   if (mechanism !== 'plain' && mechanism !== 'scram-sha-256' && mechanism !== 'scram-sha-512') return null
-  return { mechanism, username, password }
+  const credentials: NonNullable<KafkaBufferConfig['sasl']> = { mechanism, username, password }
+  return masked(credentials, ['username', 'password'])
 }

@@ -18,6 +18,7 @@ const ENV = {
   DEVO_PORT: '8443',
   ON: 'yes',
   START: '2026-11-21',
+  BROKER: 'kafka-3.example.com:9093',
 }
 
 /** Every x.yaml has an x.txt beside it with exactly what is said about it, in that order. */
