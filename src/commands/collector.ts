@@ -48,7 +48,6 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
     if (buffer === null) return
     open.buffer = buffer
     await serve()
-    await assertStartTimes(config, buffer, clock.now())
     open.sources = await createTapSources(config.inputs, { clock, log, quotaLog: buffer, conditions, counters })
     open.outputs = config.outputs.map((output) => createOutput(output, config, { clock, log }))
     await supervise({ sources: open.sources, outputs: open.outputs, buffer, clock, log, conditions, counters, stop, once })
@@ -70,6 +69,12 @@ async function openWhenPossible(
   while (!stopped()) {
     try {
       const buffer = await openBuffer(config, { clock, log })
+      try {
+        await assertStartTimes(config, buffer, clock.now())
+      } catch (error) {
+        await buffer.close()
+        throw error
+      }
       conditions.clear('buffer')
       return buffer
     } catch (error) {

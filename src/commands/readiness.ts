@@ -1,15 +1,19 @@
 import type { CollectorConfig } from '../config/types.ts'
-import type { EventBuffer } from '../pipeline/buffer.ts'
+import type { BufferSnapshot, EventBuffer } from '../pipeline/buffer.ts'
+import { systemClock } from '../pipeline/clock.ts'
 import type { Conditions } from '../pipeline/conditions.ts'
 import { STANDBY } from '../pipeline/supervisor.ts'
 import type { Readiness } from '../telemetry/health.ts'
+
+const ANSWER_WITHIN_MS = 2_000
 
 /** Ready means that every service and every output makes progress. Holes and gaps are told, and stop nothing. */
 export async function readiness(config: CollectorConfig, conditions: Conditions, buffer: EventBuffer | null): Promise<Readiness> {
   const reasons = conditions.list().map(({ part, reason, since }) => ({ part, reason, since: new Date(since).toISOString() }))
   const inputNames = new Map(config.inputs.map(({ id, name }) => [id, name]))
-  const services = (await buffer?.snapshot())?.services ?? []
-  const parts = services.map((entry) => ({ ...entry, part: `${inputNames.get(entry.inputId) ?? entry.inputId}/${entry.service}` }))
+  const services = buffer === null ? [] : await servicesOf(buffer)
+  if (services === null) reasons.push({ part: 'buffer', reason: 'does not answer', since: new Date().toISOString() })
+  const parts = (services ?? []).map((entry) => ({ ...entry, part: `${inputNames.get(entry.inputId) ?? entry.inputId}/${entry.service}` }))
   return {
     // a hole stops nothing: the service reads on behind it
     ready: buffer !== null && reasons.every(({ part }) => part === STANDBY || part.endsWith('/holes')),
@@ -17,5 +21,16 @@ export async function readiness(config: CollectorConfig, conditions: Conditions,
     reasons: buffer === null && reasons.length === 0 ? [{ part: 'buffer', reason: 'opening', since: new Date().toISOString() }] : reasons,
     holes: parts.flatMap(({ part, holes }) => holes.map((hole) => ({ part, ...hole }))),
     gaps: parts.flatMap(({ part, gaps }) => gaps.map((gap) => ({ part, ...gap }))),
+  }
+}
+
+/** Null where the buffer does not say it within what a probe waits for. */
+async function servicesOf(buffer: EventBuffer): Promise<BufferSnapshot['services'] | null> {
+  const late = Promise.withResolvers<null>()
+  const cancel = systemClock.after(ANSWER_WITHIN_MS, () => late.resolve(null))
+  try {
+    return await Promise.race([buffer.snapshot().then(({ services }) => services).catch(() => null), late.promise])
+  } finally {
+    cancel()
   }
 }

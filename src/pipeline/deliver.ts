@@ -104,13 +104,22 @@ export async function deliver(options: DeliverOptions): Promise<void> {
   })
 }
 
-async function waitBeyond({ output, buffer }: DeliverOptions, cursor: Cursor, signal: AbortSignal): Promise<void> {
+/** A buffer that is away is waited for, as an empty one is. */
+async function waitBeyond({ output, buffer, clock, log, conditions }: DeliverOptions, cursor: Cursor, signal: AbortSignal): Promise<void> {
+  const backoff = retryBackoff()
   const isAborted = (): boolean => signal.aborted
-  if (isAborted()) return
-  try {
-    await buffer.waitBeyond(output, cursor, signal)
-  } catch (error) {
-    if (!isAborted()) throw error
+  while (!isAborted()) {
+    try {
+      await buffer.waitBeyond(output, cursor, signal)
+      conditions.clear(`${output}/buffer`)
+      return
+    } catch (error) {
+      if (isAborted()) return
+      if (!(error instanceof RetryableError)) throw error
+      if (conditions.set(`${output}/buffer`, describeError(error)))
+        log.error({ output, err: error }, `Output ${output} waits for the buffer: ${describeError(error)}`)
+      await clock.sleep(backoff.next(), signal).catch(() => undefined)
+    }
   }
 }
 

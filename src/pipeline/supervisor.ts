@@ -50,20 +50,13 @@ const GRACE_MS = 5_000
  * The caller owns buffer, sources and sinks, and closes them afterwards.
  */
 export async function supervise(options: SupervisorOptions): Promise<void> {
-  const { outputs, buffer, clock, log, once } = options
+  const { outputs, clock, log, once } = options
   const failed = new AbortController()
   const drained = new AbortController()
   const given = new AbortController()
   const stop = AbortSignal.any([options.stop, failed.signal])
 
-  await buffer.openOutputs(outputs.map(({ name, startFrom }) => ({ name, startFrom })))
-  for (const { name, open, backlogEvents } of (await buffer.snapshot()).outputs) {
-    if (open || backlogEvents === 0) continue
-    log.warn(
-      { output: name, backlogEvents },
-      `Output ${name} is not configured or switched off, and ${backlogEvents} events were not delivered to it; they stay for the retention only. Under its old name it goes on where it was`,
-    )
-  }
+  if (!(await openOutputs(options))) return
   let cancelGrace = (): void => undefined
   stop.addEventListener(
     'abort',
@@ -96,6 +89,32 @@ export async function supervise(options: SupervisorOptions): Promise<void> {
   } finally {
     cancelGrace()
   }
+}
+
+/** Waits for a buffer that is away; false where the stop came first. */
+async function openOutputs({ outputs, buffer, clock, log, conditions, stop, once }: SupervisorOptions): Promise<boolean> {
+  const backoff = retryBackoff()
+  const stopped = (): boolean => stop.aborted
+  while (!stopped()) {
+    try {
+      await buffer.openOutputs(outputs.map(({ name, startFrom }) => ({ name, startFrom })))
+      const snapshot = await buffer.snapshot()
+      conditions.clear('buffer')
+      for (const { name, open, backlogEvents } of snapshot.outputs) {
+        if (open || backlogEvents === 0) continue
+        log.warn(
+          { output: name, backlogEvents },
+          `Output ${name} is not configured or switched off, and ${backlogEvents} events were not delivered to it; they stay for the retention only. Under its old name it goes on where it was`,
+        )
+      }
+      return true
+    } catch (error) {
+      if (!(error instanceof RetryableError) || once) throw error
+      if (conditions.set('buffer', describeError(error))) log.error({ err: error }, `The outputs wait for the buffer: ${describeError(error)}`)
+      await clock.sleep(backoff.next(), stop).catch(() => undefined)
+    }
+  }
+  return false
 }
 
 /** Reads the inputs while this process owns them, and stands by while another does. With `once` until all that is due is in. */

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { Conditions } from '../../src/pipeline/conditions.ts'
 import { Counters } from '../../src/pipeline/counters.ts'
 import { deliver, type DeliverOptions } from '../../src/pipeline/deliver.ts'
-import { FatalError } from '../../src/pipeline/errors.ts'
+import { FatalError, RetryableError } from '../../src/pipeline/errors.ts'
 import type { EventBuffer } from '../../src/pipeline/buffer.ts'
 import { openShares } from '../contract/buffer-units.ts'
 import { hurried, ModelSink, openBuffer, silent, temporaryFolder, unit } from './support.ts'
@@ -38,6 +38,11 @@ async function backlog(buffer: EventBuffer): Promise<number> {
   return (await buffer.snapshot()).outputs.find(({ name }) => name === 'devo_1')?.backlogEvents ?? -1
 }
 
+function bound(target: EventBuffer, name: string | symbol): unknown {
+  const value: unknown = Reflect.get(target, name, target)
+  return typeof value === 'function' ? value.bind(target) : value
+}
+
 const six = [
   ['a', 'b'],
   ['c', 'd'],
@@ -54,6 +59,26 @@ describe('deliver', () => {
     expect(sink.arrived).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
     expect(sink.shipped).toHaveLength(3)
     expect(await backlog(buffer)).toBe(0)
+  })
+
+  it('waits for a buffer that is away and goes on by itself', async () => {
+    const sink = new ModelSink()
+    const { buffer, options, drain } = await setUp(sink)
+    let failures = 3
+    const waitBeyond: EventBuffer['waitBeyond'] = async (...args) => {
+      if (failures-- > 0) throw new RetryableError('the broker is away')
+      await buffer.waitBeyond(...args)
+    }
+    const away = new Proxy(buffer, {
+      // Its methods have private members of their own: they are called on the buffer itself.
+      get: (target, name) => (name === 'waitBeyond' ? waitBeyond : bound(target, name)),
+    })
+    await buffer.append(unit(six))
+    const delivering = deliver({ ...options, buffer: away })
+    await vi.waitFor(() => expect(sink.arrived).toHaveLength(6))
+    drain.abort()
+    await delivering
+    expect(options.conditions.list()).toEqual([])
   })
 
   it('does not move the cursor before the shipment is proven, and sends a failed one again', async () => {
