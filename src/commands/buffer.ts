@@ -78,10 +78,14 @@ export async function readBuffer(config: CollectorConfig, log: Logger): Promise<
 
 /** The quota log alone. Beside a running collector, which may hold the buffer, the requests are counted in the same place all the same. */
 export async function openQuotaLog(config: CollectorConfig, log: Logger): Promise<QuotaLog & { close(): Promise<void> }> {
+  const { buffer, stateDir: dir } = config
+  if (buffer.type === 'kafka') return openBuffer(config, { clock: systemClock, log })
+  const { retentionMs, maxSizeBytes } = buffer
   try {
-    return await openBuffer(config, { clock: systemClock, log })
+    // In this thread, for an error that comes from the other one has lost its class.
+    return await openEmbeddedBuffer({ dir, retentionMs, maxSizeBytes, clock: systemClock, log, inThread: true })
   } catch (error) {
     if (!(error instanceof FolderInUseError)) throw error
-    return openQuotaLogBeside(config.stateDir)
+    return openQuotaLogBeside(dir)
   }
 }
