@@ -1,140 +1,207 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
-import { homedir, tmpdir } from 'node:os'
+import { execFile, execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
+import { setTimeout as wait } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import type { KafkaConnection } from '../../src/kafka/client.ts'
+import type { Authority } from '../../src/simulator/certificates.ts'
+import { freePort, isServing } from './kafka-probe.ts'
+import { makeSecurity, type Protocol } from './kafka-security.ts'
 
-/** Apache Kafka as Maven Central has it; one node, KRaft. */
-const VERSION = '4.3.1'
-const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'devo-proofpoint-tap-collector', `kafka-${VERSION}`)
+const INSTALL = fileURLToPath(new URL('../../scripts/install-kafka.sh', import.meta.url))
+const START_TIMEOUT_MS = 60_000
 
-export interface TestBroker {
-  readonly brokers: string[]
-  /** Ends the process; SIGTERM waits for a clean shutdown. */
-  stop(signal?: NodeJS.Signals): Promise<void>
-  /** Again on the same port and data. */
-  start(): Promise<void>
-  dispose(): Promise<void>
-}
-
+/** True where `startBroker` needs to fetch nothing, or where KAFKA_BROKERS names brokers that run already. */
 export function hasBroker(): boolean {
-  if (process.env.KAFKA_BROKERS !== undefined) return true
-  try {
-    execFileSync('java', ['-version'], { stdio: 'ignore' })
-    execFileSync('mvn', ['-v'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
+  return process.env.KAFKA_BROKERS !== undefined || canStartBroker()
 }
 
-/** Brings the jars once for this user. */
+export function canStartBroker(): boolean {
+  canStart ??= spawnSync('bash', [INSTALL, '--check'], { stdio: 'ignore' }).status === 0
+  return canStart
+}
+let canStart: boolean | null = null
+
+/** The folder of Kafka's jars, which are fetched where they are missing. Throws where that cannot be done; the reason is on stderr. */
 export function installKafka(): string {
-  const lib = join(CACHE, 'lib')
-  if (existsSync(join(CACHE, 'complete'))) return lib
-  mkdirSync(CACHE, { recursive: true })
-  writeFileSync(
-    join(CACHE, 'pom.xml'),
-    `<project><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>${VERSION}</version></dependency>
-</dependencies></project>`,
-  )
-  execFileSync('mvn', ['-q', '-B', 'dependency:copy-dependencies', `-DoutputDirectory=${lib}`], { cwd: CACHE, stdio: ['ignore', 'ignore', 'inherit'] })
-  if (readdirSync(lib).length < 10) throw new Error('Maven brought no jars of Kafka')
-  writeFileSync(join(CACHE, 'complete'), '')
-  return lib
+  // The tests that end or pause a broker need one of their own, whatever KAFKA_BROKERS says.
+  return execFileSync('bash', [INSTALL], { env: withoutBrokers(), stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' }).trim()
+}
+
+function withoutBrokers(): NodeJS.ProcessEnv {
+  const { KAFKA_BROKERS: _, ...env } = process.env
+  return env
 }
 
 export interface BrokerOptions {
-  /** Lines of server.properties beside or instead of the usual ones. */
+  /** Lines of server.properties beside or instead of the usual ones; listeners and folders stay as they are. */
   readonly properties?: Readonly<Record<string, string>>
-  /** Lines for StorageTool's --add-scram. */
+  /** Lines for StorageTool's --add-scram, beside the user that a broker with SASL has anyway. */
   readonly scram?: readonly string[]
-  readonly protocol?: 'PLAINTEXT' | 'SSL' | 'SASL_SSL' | 'SASL_PLAINTEXT'
+  /** What clients have to speak. Certificate, user and passwords are made; `connection` has the client's side. */
+  readonly protocol?: Protocol
+  /** Any free one by default. */
+  readonly port?: number
 }
 
-export async function startBroker({ properties = {}, scram = [], protocol = 'PLAINTEXT' }: BrokerOptions = {}): Promise<TestBroker> {
-  const lib = installKafka()
-  const dir = mkdtempSync(join(tmpdir(), 'tap-kafka-'))
-  const [port, controller] = await Promise.all([freePort(), freePort()])
-  const config = join(dir, 'server.properties')
-  const lines = {
-    'process.roles': 'broker,controller',
-    'node.id': '1',
-    'controller.quorum.voters': `1@127.0.0.1:${controller}`,
-    listeners: `CLIENT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
-    'advertised.listeners': `CLIENT://127.0.0.1:${port}`,
-    'listener.security.protocol.map': `CLIENT:${protocol},CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT`,
-    'inter.broker.listener.name': 'CLIENT',
-    'controller.listener.names': 'CONTROLLER',
-    'log.dirs': join(dir, 'data'),
-    'offsets.topic.replication.factor': '1',
-    'offsets.topic.num.partitions': '1',
-    'transaction.state.log.replication.factor': '1',
-    'transaction.state.log.min.isr': '1',
-    'transaction.state.log.num.partitions': '1',
-    'share.coordinator.state.topic.replication.factor': '1',
-    'share.coordinator.state.topic.min.isr': '1',
-    'group.initial.rebalance.delay.ms': '0',
-    'auto.create.topics.enable': 'false',
-    'log.cleaner.backoff.ms': '1000',
-    ...properties,
-  }
-  writeFileSync(config, Object.entries(lines).map(([key, value]) => `${key}=${value}\n`).join(''))
-  const java = (...args: string[]): string[] => ['-XX:TieredStopAtLevel=1', '-cp', `${lib}/*`, ...args]
-  const users = scram.flatMap((user) => ['--add-scram', user])
-  execFileSync('java', java('kafka.tools.StorageTool', 'format', '-t', 'dGFwLWNvbGxlY3Rvci10ZQ', '-c', config, ...users), { stdio: ['ignore', 'ignore', 'pipe'] })
+/** A broker of its own, one node that is its own controller. It ends, and its folder goes, with `dispose` or with this process. */
+export interface TestBroker {
+  readonly brokers: string[]
+  /** How the client of a test gets in. PLAIN and both kinds of SCRAM take the same user. */
+  readonly connection: KafkaConnection
+  /** Signed the broker's certificate; certificates for clients come from it. Null without TLS. */
+  readonly authority: Authority | null
+  readonly dir: string
+  /** Of the Java process; null while there is none. */
+  readonly pid: number | null
+  /** Ends the process and waits for its end: SIGTERM for a clean shutdown, SIGKILL for none. */
+  stop(signal?: NodeJS.Signals): Promise<void>
+  /** Again on the same port and data; resolves when it serves. */
+  start(): Promise<void>
+  /** Connections stay and requests wait, until `continue`. */
+  pause(): void
+  continue(): void
+  dispose(): Promise<void>
+}
 
-  let child: ChildProcess | null = null
-  let output = ''
-  const start = async (): Promise<void> => {
-    // The shell ends the broker when this process is gone and with it the other end of its standard input.
-    const script = 'java "$@" & pid=$!; trap "kill $pid" TERM; (cat >/dev/null; kill -9 $pid) <&3 & wait $pid; wait $pid'
-    const started = spawn('bash', ['-c', `exec 3<&0; ${script}`, 'broker', '-Xmx384m', ...java('kafka.Kafka', config)], { stdio: ['pipe', 'pipe', 'pipe'] })
-    child = started
+/** Resolves when the broker serves. Throws what Kafka said where it does not start. */
+export async function startBroker(options: BrokerOptions = {}): Promise<TestBroker> {
+  const protocol = options.protocol ?? 'PLAINTEXT'
+  const jars = installKafka()
+  const security = await makeSecurity(protocol)
+  const ports = { client: options.port ?? (await freePort()), controller: await freePort(), test: await freePort() }
+  const dir = await mkdtemp(join(tmpdir(), 'tap-kafka-'))
+  const watchdog = guard(dir)
+  let broker: ChildProcess | null = null
+
+  async function start(): Promise<void> {
+    if (broker !== null) throw new Error('the broker runs already')
+    const started = spawn('java', ['-Xmx384m', ...java(jars), 'kafka.Kafka', config], { stdio: ['ignore', 'pipe', 'pipe'] })
+    broker = started
+    watchdog.watch(started)
+    let output = ''
     const keep = (text: Buffer): void => void (output = (output + text.toString()).slice(-20_000))
     started.stdout.on('data', keep)
     started.stderr.on('data', keep)
-    while (!(await answers(port))) {
-      if (started.exitCode !== null) throw new Error(`Kafka did not start:\n${output}`)
-      await pause(100)
+    const deadline = Date.now() + START_TIMEOUT_MS
+    while (!(await isServing(ports.test))) {
+      if (hasEnded(started) || Date.now() > deadline) throw new Error(`Kafka did not start:\n${output}`)
+      await wait(50)
     }
   }
-  const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
-    const running = child
-    child = null
-    if (running?.exitCode !== null) return
-    const ended = new Promise((resolve) => running.once('close', resolve))
-    if (signal === 'SIGTERM') running.kill('SIGTERM')
-    else running.stdin?.end()
+
+  async function stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const running = broker
+    broker = null
+    if (running === null || hasEnded(running)) return
+    const ended = once(running, 'close')
+    running.kill(signal)
+    // One that is paused would not hear it.
+    running.kill('SIGCONT')
     await ended
   }
-  await start()
+
+  async function dispose(): Promise<void> {
+    await stop('SIGKILL')
+    await watchdog.end()
+  }
+
+  const config = join(dir, 'server.properties')
+  try {
+    const lines = { ...USUAL, ...security.properties, ...options.properties, ...listeners(protocol, ports, options.properties), 'log.dirs': join(dir, 'data') }
+    await writeFile(config, Object.entries(lines).map(([key, value]) => `${key}=${value}\n`).join(''))
+    const users = [...(options.scram ?? security.scram)].flatMap((user) => ['--add-scram', user])
+    await promisify(execFile)('java', [...java(jars), 'kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', config, ...users])
+    await start()
+  } catch (error) {
+    await dispose()
+    throw error
+  }
+  const brokers = [`127.0.0.1:${ports.client}`]
   return {
-    brokers: [`127.0.0.1:${port}`],
-    start,
-    stop,
-    dispose: async () => {
-      await stop('SIGKILL')
-      rmSync(dir, { recursive: true, force: true })
+    brokers,
+    connection: { brokers, ...security.connection },
+    authority: security.authority,
+    dir,
+    get pid() {
+      return broker?.pid ?? null
     },
+    stop,
+    start,
+    pause: () => void broker?.kill('SIGSTOP'),
+    continue: () => void broker?.kill('SIGCONT'),
+    dispose,
   }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
+const CLUSTER_ID = 'dGFwLWNvbGxlY3Rvci10ZQ'
+
+/** What a single node needs, and what makes it quick. */
+const USUAL = {
+  'process.roles': 'broker,controller',
+  'node.id': '1',
+  'offsets.topic.replication.factor': '1',
+  'offsets.topic.num.partitions': '1',
+  'transaction.state.log.replication.factor': '1',
+  'transaction.state.log.min.isr': '1',
+  'transaction.state.log.num.partitions': '1',
+  'share.coordinator.state.topic.replication.factor': '1',
+  'share.coordinator.state.topic.min.isr': '1',
+  'group.initial.rebalance.delay.ms': '0',
+  'group.min.session.timeout.ms': '1000',
+  'auto.create.topics.enable': 'false',
+  'log.cleaner.backoff.ms': '1000',
 }
 
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-    socket.once('connect', () => socket.destroy())
-  })
+/** CLIENT as the test wants it; TEST is open to all, for the question whether the broker serves, and for what it asks itself. */
+function listeners(
+  protocol: Protocol,
+  ports: { readonly client: number; readonly controller: number; readonly test: number },
+  given: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const reachable = `CLIENT://127.0.0.1:${ports.client},TEST://127.0.0.1:${ports.test}`
+  return {
+    listeners: `${reachable},CONTROLLER://127.0.0.1:${ports.controller}`,
+    'advertised.listeners': reachable,
+    'listener.security.protocol.map': `${given['listener.security.protocol.map'] ?? `CLIENT:${protocol},CONTROLLER:PLAINTEXT`},TEST:PLAINTEXT`,
+    'inter.broker.listener.name': given['inter.broker.listener.name'] ?? 'TEST',
+    'controller.listener.names': 'CONTROLLER',
+    'controller.quorum.voters': `1@127.0.0.1:${ports.controller}`,
+  }
+}
+
+function java(jars: string): string[] {
+  return ['-XX:TieredStopAtLevel=1', '-cp', `${jars}/*`]
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+/**
+ * A process that outlives this one by a moment, however it ends: kills the Java process it was last told of, and removes the folder.
+ * It knows by its standard input, whose other end goes with this process.
+ */
+function guard(dir: string): { watch(child: ChildProcess): void; end(): Promise<void> } {
+  const script = 'pid=; while read -r line; do pid=$line; done; [ -z "$pid" ] || kill -9 "$pid"; rm -rf "$0" || { sleep 1; rm -rf "$0"; }'
+  // In a group of its own: a Ctrl-C in the terminal is not for it.
+  const shell = spawn('sh', ['-c', script, dir], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+  shell.stdin.on('error', () => undefined)
+  return {
+    watch(child) {
+      if (child.pid === undefined) return
+      shell.stdin.write(`${child.pid}\n`)
+      // Its number may become another process's.
+      child.once('exit', () => void shell.stdin.write('\n'))
+    },
+    async end() {
+      if (hasEnded(shell)) return
+      const ended = once(shell, 'close')
+      shell.stdin.end()
+      await ended
+    },
+  }
 }
