@@ -68,7 +68,7 @@ function outputsOf(config: CollectorConfig, snapshot: BufferSnapshot) {
       backlog_events: state?.backlogEvents ?? null,
       last_proof: state === undefined || state.provenAt === 0 ? null : iso(state.provenAt),
       dead_letters: state?.deadLetters ?? 0,
-      ...(state?.missedEvents !== undefined && { missed_events: state.missedEvents }),
+      missed_events: state?.missedEvents ?? 0,
     }
   })
 }
@@ -109,7 +109,7 @@ function render(report: Report): string {
         String(row.dead_letters),
       ]),
     ),
-    ...outputs.flatMap(({ output, missed_events = 0 }) =>
+    ...outputs.flatMap(({ output, missed_events }) =>
       missed_events > 0 ? [`gap in ${output}: ${missed_events} events were gone from the buffer before it had them\n`] : [],
     ),
     `\nBuffer: ${buffer.type}`,

@@ -77,11 +77,14 @@ export interface EventBuffer extends QuotaLog {
   /** Throws BufferFullError while an append would not fit. */
   assertRoom(): Promise<void>
   append(unit: Unit): Promise<void>
-  /** Waits, standing by, until this process owns the inputs. */
+  /** Waits, standing by, until this process owns the inputs. Throws the signal's reason, RetryableError while it cannot be known. */
   ownInputs(signal: AbortSignal): Promise<InputOwnership>
   /** Announces the outputs that are on now; only they hold events back. */
   openOutputs(outputs: readonly OutputStart[]): Promise<void>
-  /** Waits for this process's share of an open output's events; the one before must have been released. */
+  /**
+   * Waits for this process's share of an open output's events, which may be empty; the one before must have been released. Throws the
+   * signal's reason, RetryableError while no share can be had.
+   */
   takeShare(output: string, signal: AbortSignal): Promise<OutputShare>
   read(output: string, range: ReadRange): BatchStream
   /** Resolves as soon as an event lies beyond the cursor. */
@@ -111,8 +114,8 @@ export interface BufferSnapshot {
     /** Wall clock of the last committed shipment, epoch milliseconds; 0: none yet. */
     readonly provenAt: number
     readonly deadLetters: number
-    /** Events that the buffer gave up before the output had them; left out where the buffer does not keep count. */
-    readonly missedEvents?: number
+    /** Events that the buffer no longer had when the output came to them, in total since it was opened first. */
+    readonly missedEvents: number
   }[]
   /** Events that the source itself refused. */
   readonly sourceDeadLetters: number

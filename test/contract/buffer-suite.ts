@@ -1,6 +1,6 @@
 import { getEventListeners, once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Cursor, EventBuffer } from '../../src/pipeline/buffer.ts'
+import type { Cursor, EventBuffer, InputOwnership } from '../../src/pipeline/buffer.ts'
 import type { Batch } from '../../src/pipeline/event.ts'
 import type { Gap, Hole } from '../../src/pipeline/unit.ts'
 import { type Limits, deadLetterOf, fingerprintsOf, HOUR_MS, INPUT, numbered, openRead, openShares, padded, readShipment, SERVICE, settle, textsOf, unitOf } from './buffer-units.ts'
@@ -9,6 +9,7 @@ import { type Limits, deadLetterOf, fingerprintsOf, HOUR_MS, INPUT, numbered, op
 export interface BufferUnderTest {
   /** Whether a backlog is the number of events, or may be more; nothing undelivered is 0 in any case. Default: exact. */
   readonly backlog?: 'exact' | 'upper-bound'
+  /** The suite itself owns the inputs and takes the shares. */
   open(): Promise<EventBuffer>
   /** Removes everything; called after the last close. */
   cleanup(): Promise<void>
@@ -19,10 +20,11 @@ export function bufferContract(name: string, make: () => Promise<BufferUnderTest
   describe(`${name} keeps the buffer's contract`, () => {
     let subject: BufferUnderTest
     let buffer: EventBuffer
+    let inputs: InputOwnership
 
     beforeEach(async () => {
       subject = await make()
-      buffer = await subject.open()
+      await open()
     })
 
     afterEach(async () => {
@@ -30,9 +32,14 @@ export function bufferContract(name: string, make: () => Promise<BufferUnderTest
       await subject.cleanup()
     })
 
+    async function open(): Promise<void> {
+      buffer = await subject.open()
+      inputs = await buffer.ownInputs(new AbortController().signal)
+    }
+
     async function reopen(): Promise<void> {
       await buffer.close()
-      buffer = await subject.open()
+      await open()
     }
 
     async function openOutput(output = 'devo', startFrom: 'now' | 'oldest' = 'now'): Promise<Cursor> {
@@ -47,6 +54,12 @@ export function bufferContract(name: string, make: () => Promise<BufferUnderTest
 
     async function backlogOf(output = 'devo'): Promise<number | undefined> {
       return (await buffer.snapshot()).outputs.find((entry) => entry.name === output)?.backlogEvents
+    }
+
+    /** Time enough to see that something has not happened: behind a network, several answers that were asked for later are here. */
+    async function quiet(from: Cursor): Promise<void> {
+      for (let rounds = 0; rounds < 3; rounds += 1) await readShipment(buffer, 'devo', from)
+      await settle()
     }
 
     /** An upper bound may count what is no event, but nothing undelivered is 0. */
@@ -393,13 +406,13 @@ export function bufferContract(name: string, make: () => Promise<BufferUnderTest
         let woken = 0
         const signal = new AbortController().signal
         const waiting = [1, 2, 3].map(() => buffer.waitBeyond('devo', from, signal).then(() => (woken += 1)))
-        await settle()
+        await quiet(from)
         expect(woken).toBe(0)
         await append(numbered(0, 1))
         await Promise.all(waiting)
         const { cursor } = await readShipment(buffer, 'devo', from)
         const next = buffer.waitBeyond('devo', cursor, signal).then(() => (woken += 1))
-        await settle()
+        await quiet(cursor)
         expect(woken).toBe(3)
         await append(numbered(1, 1))
         await next
@@ -411,7 +424,7 @@ export function bufferContract(name: string, make: () => Promise<BufferUnderTest
         const stop = new AbortController()
         const waiting = buffer.waitBeyond('devo', from, stop.signal).then(() => (woken = true))
         await buffer.append(unitOf({ position: { settled: 9 } }))
-        await settle()
+        await quiet(from)
         expect(woken).toBe(false)
         stop.abort(new Error('enough'))
         await expect(waiting).rejects.toThrow('enough')
@@ -478,8 +491,90 @@ export function bufferContract(name: string, make: () => Promise<BufferUnderTest
         await expect(append(numbered(3, 3))).rejects.toThrow('closed')
         await expect(readShipment(buffer, 'devo', from)).rejects.toThrow('closed')
         await expect(buffer.waitBeyond('devo', from, new AbortController().signal)).rejects.toThrow('closed')
-        buffer = await subject.open()
+        await open()
         expect((await readShipment(buffer, 'devo', from)).events).toEqual(numbered(0, 3))
+      })
+
+      test('refuses who would own the inputs or take a share; what is given back late is no error', async () => {
+        const share = (await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])).get('devo')
+        await buffer.close()
+        const { signal } = new AbortController()
+        await expect(buffer.ownInputs(signal)).rejects.toThrow('closed')
+        await expect(buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])).rejects.toThrow('closed')
+        await expect(buffer.takeShare('devo', signal)).rejects.toThrow('closed')
+        await share?.release()
+        await inputs.release()
+      })
+    })
+
+    describe('inputs', () => {
+      test('are owned until they are given back, which may come twice, and can be owned again', async () => {
+        await append(numbered(0, 3))
+        expect(inputs.lost.aborted).toBe(false)
+        await Promise.all([inputs.release(), inputs.release()])
+        await inputs.release()
+        inputs = await buffer.ownInputs(new AbortController().signal)
+        expect(inputs.lost.aborted).toBe(false)
+        await append(numbered(3, 3))
+        expect((await readShipment(buffer, 'devo', await openOutput())).events).toEqual(numbered(0, 6))
+      })
+
+      test('go to one buffer after the other, and what one has appended the next one finds', async () => {
+        await buffer.append(unitOf({ position: { settled: 70 } }))
+        await inputs.release()
+        await reopen()
+        expect((await buffer.loadService(INPUT, SERVICE))?.settled).toBe(70)
+        await buffer.append(unitOf({ position: { settled: 80 } }))
+        expect((await buffer.loadService(INPUT, SERVICE))?.settled).toBe(80)
+      })
+
+      test('are not waited for longer than the signal says, and leave no listener on it', async () => {
+        await inputs.release()
+        await expect(buffer.ownInputs(AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough')
+        const { signal } = new AbortController()
+        inputs = await buffer.ownInputs(signal)
+        await append(numbered(0, 1))
+        expect(getEventListeners(signal, 'abort')).toEqual([])
+      })
+    })
+
+    describe('shares', () => {
+      const { signal } = new AbortController()
+
+      test('stay while nobody else comes, and may be given back twice', async () => {
+        const share = (await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])).get('devo')
+        await append(numbered(0, 3))
+        const { cursor } = await readShipment(buffer, 'devo', share?.cursor ?? '')
+        await buffer.commit('devo', cursor, [])
+        expect([share?.ending.aborted, share?.lost.aborted, share?.missedEvents]).toEqual([false, false, 0])
+        await Promise.all([share?.release(), share?.release()])
+        await share?.release()
+      })
+
+      test('that is taken again begins behind what was committed, and not behind what was only read', async () => {
+        const from = await openOutput()
+        await append(numbered(0, 3), numbered(3, 3))
+        const first = await readShipment(buffer, 'devo', from, { maxEvents: 3 })
+        await readShipment(buffer, 'devo', first.cursor)
+        await buffer.commit('devo', first.cursor, [])
+        const cursor = await openOutput()
+        expect(cursor).toBe(first.cursor)
+        expect((await readShipment(buffer, 'devo', cursor)).events).toEqual(numbered(3, 3))
+      })
+
+      test('are taken of outputs that are open, and not longer than the signal says', async () => {
+        await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
+        await expect(buffer.takeShare('nobody', signal)).rejects.toThrow('nobody')
+        await expect(buffer.takeShare('devo', AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough')
+        const share = await buffer.takeShare('devo', signal)
+        expect(getEventListeners(signal, 'abort')).toEqual([])
+        await share.release()
+      })
+
+      test('of an output that is on tell what it has missed: nothing', async () => {
+        await openShares(buffer, [{ name: 'a', startFrom: 'now' }, { name: 'b', startFrom: 'oldest' }])
+        await append(numbered(0, 3))
+        expect((await buffer.snapshot()).outputs.map(({ name, missedEvents }) => [name, missedEvents])).toEqual([['a', 0], ['b', 0]])
       })
     })
 

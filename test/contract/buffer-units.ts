@@ -81,9 +81,15 @@ export async function settle(): Promise<void> {
   for (let turns = 0; turns < 20; turns += 1) await turn()
 }
 
-/** Opens the outputs and takes a share of each; a share taken before is given back. */
+/** The shares that `openShares` took last. */
+const taken = new WeakMap<EventBuffer, ReadonlyMap<string, OutputShare>>()
+
+/** Opens the outputs and takes a share of each, as a collector does that begins; what was taken before is given back. */
 export async function openShares(buffer: EventBuffer, outputs: readonly OutputStart[]): Promise<ReadonlyMap<string, OutputShare>> {
+  await Promise.all([...(taken.get(buffer)?.values() ?? [])].map((share) => share.release()))
   await buffer.openOutputs(outputs)
   const { signal } = new AbortController()
-  return new Map(await Promise.all(outputs.map(async ({ name }) => [name, await buffer.takeShare(name, signal)] as const)))
+  const shares = new Map(await Promise.all(outputs.map(async ({ name }) => [name, await buffer.takeShare(name, signal)] as const)))
+  taken.set(buffer, shares)
+  return shares
 }

@@ -93,18 +93,23 @@ class EmbeddedBuffer implements EventBuffer {
 
   /** The folder is held by one process, and with it everything in it. */
   async ownInputs(signal: AbortSignal): Promise<InputOwnership> {
+    this.#assertOpen()
     signal.throwIfAborted()
     return { lost: NEVER, release: async () => undefined }
   }
 
   async openOutputs(outputs: readonly OutputStart[]): Promise<void> {
-    await this.#call('openOutputs', outputs).then((opened) => (this.#opened = opened))
+    const opened = await this.#call('openOutputs', outputs)
+    const untold = new Map(this.#opened.map(({ name, missedEvents }) => [name, missedEvents]))
+    this.#opened = opened.map((output) => ({ ...output, missedEvents: output.missedEvents + (untold.get(output.name) ?? 0) }))
   }
 
+  /** All of them: nobody shares a folder. */
   async takeShare(output: string, signal: AbortSignal): Promise<OutputShare> {
+    this.#assertOpen()
     signal.throwIfAborted()
     const opened = this.#opened.find(({ name }) => name === output)
-    if (opened === undefined) throw new Error(`output ${output} was not opened`)
+    if (opened === undefined) throw new Error(`output ${output} is not known to the buffer`)
     const { chunk, missedEvents } = opened
     this.#move(output, chunk)
     return { cursor: cursorOf(chunk), missedEvents, ending: NEVER, lost: NEVER, release: async () => undefined }
@@ -149,6 +154,10 @@ class EmbeddedBuffer implements EventBuffer {
   /** What the next share of the output begins with; what was missed has been told. */
   #move(output: string, chunk: number): void {
     this.#opened = this.#opened.map((opened) => (opened.name === output ? { ...opened, chunk: Math.max(opened.chunk, chunk), missedEvents: 0 } : opened))
+  }
+
+  #assertOpen(): void {
+    if (this.#closed !== null) throw new Error(CLOSED)
   }
 
   #call<Method extends StoreMethod>(method: Method, ...args: StoreArguments<Method>): Promise<StoreResult<Method>> {

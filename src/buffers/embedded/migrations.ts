@@ -7,7 +7,9 @@ import { FIRST_VERSION } from './schema.ts'
 export type Migration = (db: Database) => void
 
 /** `MIGRATIONS[0]` leads from version 1 to 2, and so on. A step that has been released never changes. */
-export const MIGRATIONS: readonly Migration[] = []
+export const MIGRATIONS: readonly Migration[] = [
+  (db) => db.exec('ALTER TABLE outputs ADD COLUMN missed_events INTEGER NOT NULL DEFAULT 0'),
+]
 
 export function latestVersion(migrations: readonly Migration[]): number {
   return FIRST_VERSION + migrations.length

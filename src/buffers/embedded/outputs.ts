@@ -20,7 +20,7 @@ export class OutputTable {
   readonly #log: ChunkLog
   readonly #all: Statement<[], OutputRow>
   readonly #closeAll: Statement
-  readonly #open: Statement<[string, number, number]>
+  readonly #open: Statement<[string, number, number, number]>
   readonly #commit: Statement<[number, number, number, string]>
   readonly #delivered: Statement<[], number | null>
   readonly #addDeadLetter: Statement<[string | null, string, string, number, string | null, number, string, number, Uint8Array, Uint8Array]>
@@ -29,15 +29,15 @@ export class OutputTable {
     this.#log = log
     this.#all = db.prepare('SELECT name, chunk, events FROM outputs')
     this.#closeAll = db.prepare('UPDATE outputs SET open = 0')
-    this.#open = db.prepare(`INSERT INTO outputs (name, chunk, events, open, proven_at) VALUES (?, ?, ?, 1, 0)
-      ON CONFLICT DO UPDATE SET chunk = excluded.chunk, events = excluded.events, open = 1`)
+    this.#open = db.prepare(`INSERT INTO outputs (name, chunk, events, missed_events, open, proven_at) VALUES (?, ?, ?, ?, 1, 0)
+      ON CONFLICT DO UPDATE SET chunk = excluded.chunk, events = excluded.events, missed_events = missed_events + excluded.missed_events, open = 1`)
     this.#commit = db.prepare('UPDATE outputs SET chunk = max(chunk, ?), events = max(events, ?), proven_at = ? WHERE name = ?')
     this.#delivered = db.prepare<[], number | null>('SELECT min(chunk) FROM outputs WHERE open = 1').pluck()
     this.#addDeadLetter = db.prepare(`INSERT INTO dead_letters (output, input_id, service, pulled_at, environment, at, reason, size, fingerprint, event)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
   }
 
-  /** A known output goes on where it was, as far as the log still reaches; what it missed is told once. */
+  /** A known output goes on where it was, as far as the log still reaches; what it missed is told once, and added up for good. */
   open(outputs: readonly OutputStart[]): OpenedOutput[] {
     const known = new Map(this.#all.all().map((row) => [row.name, row]))
     const ends = this.#log.ends()
@@ -52,7 +52,7 @@ export class OutputTable {
       const missedEvents = Math.max(0, ends.removedEvents - events)
       chunk = Math.max(chunk, ends.removedChunk)
       events = Math.max(events, ends.removedEvents)
-      this.#open.run(name, chunk, events)
+      this.#open.run(name, chunk, events, missedEvents)
       return { name, chunk, missedEvents }
     })
   }

@@ -18,9 +18,9 @@ export function takeSnapshot(db: Database, path: string): BufferSnapshot {
       .all()
       .map((row) => ({ ...row, holes: holes.get(keyOf(row)) ?? [], gaps: gaps.get(keyOf(row)) ?? [] }))
     const outputs = db
-      .prepare<[], { name: string; open: number; backlogEvents: number; provenAt: number; deadLetters: number }>(
+      .prepare<[], { name: string; open: number; backlogEvents: number; provenAt: number; missedEvents: number; deadLetters: number }>(
         `SELECT name, open, log.appended_events - max(events, log.removed_events) AS backlogEvents, proven_at AS provenAt,
-          (SELECT count(*) FROM dead_letters WHERE output = name) AS deadLetters FROM outputs, log ORDER BY name`,
+          ${countsMissedEvents(db) ? 'missed_events' : '0'} AS missedEvents, (SELECT count(*) FROM dead_letters WHERE output = name) AS deadLetters FROM outputs, log ORDER BY name`,
       )
       .all()
       .map((row) => ({ ...row, open: row.open === 1 }))
@@ -33,6 +33,11 @@ export function takeSnapshot(db: Database, path: string): BufferSnapshot {
       maxSizeInBytes: db.prepare<[], number>('SELECT max_size_in_bytes FROM log').pluck().get() ?? 0,
     }
   })()
+}
+
+/** A look from outside meets older files: only the collector brings them to the latest version. */
+function countsMissedEvents(db: Database): boolean {
+  return db.prepare("SELECT 1 FROM pragma_table_info('outputs') WHERE name = 'missed_events'").get() !== undefined
 }
 
 function pools(db: Database): BufferSnapshot['pools'] {

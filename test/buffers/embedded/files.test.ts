@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 import { openDatabase } from '../../../src/buffers/embedded/database.ts'
+import { MIGRATIONS } from '../../../src/buffers/embedded/migrations.ts'
 import { openEmbeddedBuffer } from '../../../src/buffers/embedded/embedded.ts'
 import { readSnapshot } from '../../../src/buffers/embedded/reader.ts'
 import { FatalError } from '../../../src/pipeline/errors.ts'
@@ -32,7 +33,7 @@ test('the mode of a folder that was there stays', async () => {
 test('every commit reaches the disk: WAL with synchronous FULL, and the page and cache sizes of the design', async () => {
   const dir = temporaryFolder()
   await (await openEmbeddedBuffer(optionsFor(dir))).close()
-  const db = openDatabase(dir, [])
+  const db = openDatabase(dir, MIGRATIONS)
   try {
     const pragma = (name: string) => db.pragma(name, { simple: true })
     expect([pragma('journal_mode'), pragma('synchronous'), pragma('page_size'), pragma('cache_size')]).toEqual(['wal', 2, 16_384, -4096])

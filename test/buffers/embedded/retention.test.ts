@@ -64,6 +64,17 @@ describe('retention', () => {
     expect((await readShipment(buffer, 'b', again.get('b')?.cursor ?? '')).eventsRead).toBe(0)
     const told = await openShares(buffer, [{ name: 'b', startFrom: 'now' }])
     expect(told.get('b')?.missedEvents).toBe(0)
+    const missedOf = async () => (await buffer.snapshot()).outputs.map(({ name, missedEvents }) => [name, missedEvents])
+    expect(await missedOf()).toEqual([['a', 0], ['b', 30]])
+    await openShares(buffer, [{ name: 'a', startFrom: 'now' }])
+    await buffer.append(unitOf({ chunks: [numbered(50, 5)], pulledAt: clock.now() }))
+    await deliverAll(buffer, 'a', half.cursor)
+    await clock.advance(100 * HOUR_MS)
+    // Opened twice before it takes its share, as where the first opening seemed to fail: told all the same.
+    await buffer.openOutputs([{ name: 'b', startFrom: 'now' }])
+    const later = await openShares(buffer, [{ name: 'b', startFrom: 'now' }])
+    expect(later.get('b')?.missedEvents).toBe(5)
+    expect(await missedOf()).toEqual([['a', 0], ['b', 35]])
   })
 
   test('before any output was opened everything stays', async () => {

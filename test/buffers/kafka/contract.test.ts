@@ -27,8 +27,8 @@ describe.skipIf(!hasBroker() && process.env.CI === undefined)('against a real br
       const prefix = `t${randomUUID()}`
       return {
         backlog: 'upper-bound' as const,
-        open: async () => {
-          const buffer = await openKafkaBuffer({
+        open: () =>
+          openKafkaBuffer({
             connection: { brokers, ssl: false, sasl: null },
             prefix,
             partitions: 1,
@@ -38,10 +38,7 @@ describe.skipIf(!hasBroker() && process.env.CI === undefined)('against a real br
             createTopics: true,
             clock: systemClock,
             log,
-          })
-          await buffer.ownInputs(new AbortController().signal)
-          return buffer
-        },
+          }),
         cleanup: async () => undefined,
       }
     })
