@@ -5,6 +5,7 @@ const results = process.env.TEST_RESULTS
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/kafka-setup.ts'],
     // Two cores: more workers only make the child processes of the end-to-end tests wait for each other.
     maxWorkers: 2,
     testTimeout: 30_000,

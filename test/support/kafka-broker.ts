@@ -14,11 +14,17 @@ import { makeSecurity, type Protocol } from './kafka-security.ts'
 const INSTALL = fileURLToPath(new URL('../../scripts/install-kafka.sh', import.meta.url))
 const START_TIMEOUT_MS = 60_000
 
-/** True where `startBroker` needs to fetch nothing, or where KAFKA_BROKERS names brokers that run already. */
-export function hasBroker(): boolean {
-  return process.env.KAFKA_BROKERS !== undefined || canStartBroker()
+/** Brokers that run already, as KAFKA_BROKERS names them: addresses with commas between them, no TLS, no SASL. */
+export function givenBrokers(): string[] | null {
+  const given = process.env.KAFKA_BROKERS
+  return given === undefined || given === '' ? null : given.split(',')
 }
 
+export function hasBroker(): boolean {
+  return givenBrokers() !== null || canStartBroker()
+}
+
+/** True where `startBroker` finds Java and has nothing to fetch. */
 export function canStartBroker(): boolean {
   canStart ??= spawnSync('bash', [INSTALL, '--check'], { stdio: 'ignore' }).status === 0
   return canStart
@@ -28,7 +34,9 @@ let canStart: boolean | null = null
 /** The folder of Kafka's jars, which are fetched where they are missing. Throws where that cannot be done; the reason is on stderr. */
 export function installKafka(): string {
   // The tests that end or pause a broker need one of their own, whatever KAFKA_BROKERS says.
-  return execFileSync('bash', [INSTALL], { env: withoutBrokers(), stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' }).trim()
+  const jars = execFileSync('bash', [INSTALL], { env: withoutBrokers(), stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' }).trim()
+  canStart = true
+  return jars
 }
 
 function withoutBrokers(): NodeJS.ProcessEnv {
