@@ -1,15 +1,22 @@
 import type { CollectorConfig } from '../config/types.ts'
 import type { BufferSnapshot, EventBuffer } from '../pipeline/buffer.ts'
 import { systemClock } from '../pipeline/clock.ts'
-import type { Conditions } from '../pipeline/conditions.ts'
+import { isBelow, type Conditions } from '../pipeline/conditions.ts'
 import { STANDBY } from '../pipeline/supervisor.ts'
 import type { Readiness } from '../telemetry/health.ts'
 
 const ANSWER_WITHIN_MS = 2_000
 
-/** Ready means that every service and every output makes progress. Holes and gaps are told, and stop nothing. */
+/**
+ * Ready means that every service and every output makes progress; who stands by has no services. Holes and gaps are told, and stop nothing.
+ */
 export async function readiness(config: CollectorConfig, conditions: Conditions, buffer: EventBuffer | null): Promise<Readiness> {
-  const reasons = conditions.list().map(({ part, reason, since }) => ({ part, reason, since: new Date(since).toISOString() }))
+  const listed = conditions.list()
+  const isStandby = listed.some(({ part }) => part === STANDBY)
+  const ofServices = config.inputs.flatMap(({ name, services }) => services.map((service) => `${name}/${service.name}`))
+  const reasons = listed
+    .filter(({ part }) => !isStandby || !ofServices.some((service) => isBelow(part, service)))
+    .map(({ part, reason, since }) => ({ part, reason, since: new Date(since).toISOString() }))
   const inputNames = new Map(config.inputs.map(({ id, name }) => [id, name]))
   const services = buffer === null ? [] : await servicesOf(buffer)
   if (services === null) reasons.push({ part: 'buffer', reason: 'does not answer', since: new Date().toISOString() })
@@ -17,7 +24,7 @@ export async function readiness(config: CollectorConfig, conditions: Conditions,
   return {
     // a hole stops nothing: the service reads on behind it
     ready: buffer !== null && reasons.every(({ part }) => part === STANDBY || part.endsWith('/holes')),
-    role: reasons.some(({ part }) => part === STANDBY) ? 'standby' : 'active',
+    role: isStandby ? 'standby' : 'active',
     reasons: buffer === null && reasons.length === 0 ? [{ part: 'buffer', reason: 'opening', since: new Date().toISOString() }] : reasons,
     holes: parts.flatMap(({ part, holes }) => holes.map((hole) => ({ part, ...hole }))),
     gaps: parts.flatMap(({ part, gaps }) => gaps.map((gap) => ({ part, ...gap }))),

@@ -22,7 +22,17 @@ export class Conditions {
     return known === undefined ? null : this.#now() - known.since
   }
 
+  /** Forgets a part and all below it (`part/...`): whoever waited there has ended. */
+  clearBelow(part: string): void {
+    for (const known of [...this.#reasons.keys()]) if (isBelow(known, part)) this.#reasons.delete(known)
+  }
+
   list(): { readonly part: string; readonly reason: string; readonly since: number }[] {
     return [...this.#reasons].map(([part, entry]) => ({ part, ...entry }))
   }
+}
+
+/** True for the part itself and for what stands below it. */
+export function isBelow(part: string, above: string): boolean {
+  return part === above || part.startsWith(`${above}/`)
 }

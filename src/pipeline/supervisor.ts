@@ -118,7 +118,8 @@ async function openOutputs({ outputs, buffer, clock, log, conditions, stop, once
 }
 
 /** Reads the inputs while this process owns them, and stands by while another does. With `once` until all that is due is in. */
-async function collectOwned({ sources, buffer, clock, log, conditions, counters, stop, once }: SupervisorOptions): Promise<void> {
+async function collectOwned(options: SupervisorOptions): Promise<void> {
+  const { buffer, clock, log, conditions, stop, once } = options
   const backoff = retryBackoff()
   const stopped = (): boolean => stop.aborted
   while (!stopped()) {
@@ -126,34 +127,52 @@ async function collectOwned({ sources, buffer, clock, log, conditions, counters,
       conditions.set(STANDBY, 'another collector reads the inputs')
       const ownership = await buffer.ownInputs(stop)
       conditions.clear(STANDBY)
-      conditions.clear('inputs')
+      const waitedMs = conditions.clear('inputs')
+      if (waitedMs !== null) log.info(`The inputs are read again after ${Math.round(waitedMs / 1000)} s`)
       backoff.reset()
-      const failed = new AbortController()
-      const signal = AbortSignal.any([stop, ownership.lost, failed.signal])
-      const collecting = sources.flatMap((source) =>
-        source.services.map(async (service) => {
-          try {
-            await collect({ source, service, buffer, clock, log, conditions, counters, signal, once })
-          } catch (error) {
-            failed.abort(error)
-            throw error
-          }
-        }),
-      )
-      // All of them have ended before the inputs are given back.
-      const results = await Promise.allSettled(collecting)
-      await ownership.release()
-      if (failed.signal.aborted) throw failed.signal.reason
-      for (const result of results) if (result.status === 'rejected') throw result.reason
-      if (!ownership.lost.aborted) return
+      let isDone: boolean
+      try {
+        isDone = await collectAll(options, AbortSignal.any([stop, ownership.lost]))
+      } finally {
+        await ownership.release()
+      }
+      if (isDone || stopped()) return
       log.warn(`Another collector reads the inputs from here on, or may: standing by (${describeError(ownership.lost.reason)})`)
     } catch (error) {
+      // Who reads them now is not known; and whoever stands by is ready, but this one is not.
+      conditions.clear(STANDBY)
       if (stopped()) return
       if (!(error instanceof RetryableError) || once) throw error
       if (conditions.set('inputs', describeError(error))) log.error({ err: error }, `The inputs wait: ${describeError(error)}`)
       await clock.sleep(backoff.next(), stop).catch(() => undefined)
     }
   }
+}
+
+/**
+ * Every service of every source side by side, until all of them have ended: true where they did so by themselves (`once`), false where the
+ * signal said so. Throws the first error.
+ */
+async function collectAll({ sources, ...options }: SupervisorOptions, signal: AbortSignal): Promise<boolean> {
+  const failed = new AbortController()
+  const any = AbortSignal.any([signal, failed.signal])
+  const collecting = sources.flatMap((source) =>
+    source.services.map(async (service) => {
+      try {
+        await collect({ ...options, source, service, signal: any })
+        return !any.aborted
+      } catch (error) {
+        failed.abort(error)
+        throw error
+      } finally {
+        // What an ended one was waiting for is nobody's trouble here any more.
+        if (any.aborted) options.conditions.clearBelow(`${source.name}/${service.name}`)
+      }
+    }),
+  )
+  const results = await Promise.allSettled(collecting)
+  if (failed.signal.aborted) throw failed.signal.reason
+  return results.every((result) => result.status === 'fulfilled' && result.value)
 }
 
 interface DeliverSharesOptions extends SupervisorOptions {
@@ -171,7 +190,8 @@ async function deliverShares(output: Output, options: DeliverSharesOptions): Pro
     let share: OutputShare
     try {
       share = await buffer.takeShare(name, stop)
-      conditions.clear(`${name}/buffer`)
+      const waitedMs = conditions.clear(`${name}/buffer`)
+      if (waitedMs !== null) log.info({ output: name }, `Output ${name} has the buffer again after ${Math.round(waitedMs / 1000)} s`)
     } catch (error) {
       if (stopped()) return
       if (!(error instanceof RetryableError)) throw error

@@ -7,11 +7,7 @@ import { FatalError } from '../../src/pipeline/errors.ts'
 import type { Source } from '../../src/pipeline/source.ts'
 import { supervise, type Output } from '../../src/pipeline/supervisor.ts'
 import type { EventBuffer } from '../../src/pipeline/buffer.ts'
-import { hurried, ModelSink, openBuffer, silent, temporaryFolder, unit } from './support.ts'
-
-function output(name: string, sink: ModelSink): Output {
-  return { name, sink, transforms: [], shipmentsInFlight: 4, maxShipmentEvents: 100, maxShipmentBytes: 1e6, startFrom: 'now' }
-}
+import { hurried, ModelSink, openBuffer, outputTo, silent, temporaryFolder, unit } from './support.ts'
 
 function source(units: () => Iterable<unknown>): Source {
   return {
@@ -48,7 +44,7 @@ test('with once, every output gets everything and then it ends', async () => {
   const buffer = await openBuffer(await temporaryFolder())
   const fast = new ModelSink()
   const slow = new ModelSink({ behave: () => new Promise((resolve) => setImmediate(resolve)) })
-  await run(buffer, [source(() => [unit([['a'], ['b']]), unit([['c']])])], [output('fast', fast), output('slow', slow)])
+  await run(buffer, [source(() => [unit([['a'], ['b']]), unit([['c']])])], [outputTo('fast', fast), outputTo('slow', slow)])
   expect([fast.arrived, slow.arrived]).toEqual([
     ['a', 'b', 'c'],
     ['a', 'b', 'c'],
@@ -64,7 +60,7 @@ test('a dead output does not keep a healthy one from its events', async () => {
     },
   })
   const dead = new ModelSink({ behave: () => Promise.reject(new Error('connection refused')) })
-  await run(buffer, [source(() => [unit([['a']]), unit([['b']])])], [output('dead', dead), output('healthy', healthy)], {
+  await run(buffer, [source(() => [unit([['a']]), unit([['b']])])], [outputTo('dead', dead), outputTo('healthy', healthy)], {
     stop: stop.signal,
   })
   expect(healthy.arrived).toEqual(['a', 'b'])
@@ -77,7 +73,7 @@ test('an error that nothing mends ends everything, with that error', async () =>
     yield unit([['a']])
     throw new FatalError('buffer.db is damaged')
   })
-  await expect(run(buffer, [failing], [output('devo_1', new ModelSink())], { once: false })).rejects.toThrow('buffer.db is damaged')
+  await expect(run(buffer, [failing], [outputTo('devo_1', new ModelSink())], { once: false })).rejects.toThrow('buffer.db is damaged')
 })
 
 test('an output that is gone with a backlog is told', async () => {
@@ -86,6 +82,6 @@ test('an output that is gone with a backlog is told', async () => {
   await buffer.append(unit([['a'], ['b']]))
   const lines: string[] = []
   const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) })
-  await run(buffer, [source(() => [])], [output('devo_renamed', new ModelSink())], { log })
+  await run(buffer, [source(() => [])], [outputTo('devo_renamed', new ModelSink())], { log })
   expect(lines.join('')).toMatch(/Output devo_1 is not configured or switched off, and 2 events were not delivered to it/)
 })

@@ -8,6 +8,7 @@ import type { EventBuffer } from '../../src/pipeline/buffer.ts'
 import { systemClock, type Clock } from '../../src/pipeline/clock.ts'
 import { eventsOf, FINGERPRINT_BYTES, type Batch } from '../../src/pipeline/event.ts'
 import type { ShipmentContext, Sink } from '../../src/pipeline/sink.ts'
+import type { Output } from '../../src/pipeline/supervisor.ts'
 import type { Position, Unit } from '../../src/pipeline/unit.ts'
 
 export const silent = pino({ level: 'silent' })
@@ -112,4 +113,8 @@ export class ModelSink implements Sink {
   close(): Promise<void> {
     return Promise.resolve()
   }
+}
+
+export function outputTo(name: string, sink: Sink): Output {
+  return { name, sink, transforms: [], shipmentsInFlight: 4, maxShipmentEvents: 100, maxShipmentBytes: 1e6, startFrom: 'now' }
 }
