@@ -1,0 +1,69 @@
+import { expect, test } from 'vitest'
+import { readiness } from '../../src/commands/readiness.ts'
+import type { CollectorConfig } from '../../src/config/types.ts'
+import type { EventBuffer } from '../../src/pipeline/buffer.ts'
+import { Conditions } from '../../src/pipeline/conditions.ts'
+import { STANDBY } from '../../src/pipeline/supervisor.ts'
+import { inputConfig, serviceConfig } from '../support/tap-simulation.ts'
+import { openBuffer, position, temporaryFolder, unit } from '../pipeline/support.ts'
+
+const config: CollectorConfig = {
+  root: '/',
+  name: 'test',
+  id: 'test',
+  debug: false,
+  stateDir: '/state',
+  internalEvents: false,
+  outputs: [],
+  http: { enabled: false, host: '127.0.0.1', port: 0, token: null },
+  buffer: { type: 'embedded', retentionMs: 0, maxSizeBytes: 0 },
+  inputs: [inputConfig({ name: 'tap', services: [serviceConfig('clicksBlocked'), serviceConfig('messagesBlocked')] })],
+}
+
+async function ready(conditions: Readonly<Record<string, string>>, buffer?: EventBuffer | null) {
+  const all = new Conditions(() => 0)
+  for (const [part, reason] of Object.entries(conditions)) all.set(part, reason)
+  const state = await readiness(config, all, buffer === undefined ? await openBuffer(await temporaryFolder()) : buffer)
+  return { ...state, reasons: state.reasons.map(({ part, reason }) => `${part}: ${reason}`) }
+}
+
+test('whoever makes progress everywhere is ready; what a service or an output waits for is a reason why not', async () => {
+  expect(await ready({})).toEqual({ ready: true, role: 'active', reasons: [], holes: [], gaps: [] })
+  expect(await ready({ 'tap/clicksBlocked': 'HTTP 503' })).toMatchObject({ ready: false, reasons: ['tap/clicksBlocked: HTTP 503'] })
+  expect(await ready({ devo_1: 'connection refused' })).toMatchObject({ ready: false, role: 'active' })
+  expect(await ready({ inputs: 'no broker answers' })).toMatchObject({ ready: false, role: 'active' })
+})
+
+test('whoever stands by is ready, whatever its services waited for before', async () => {
+  const conditions = { [STANDBY]: 'another collector reads the inputs', 'tap/clicksBlocked': 'HTTP 503', 'tap/messagesBlocked/buffer': 'full' }
+  expect(await ready(conditions)).toMatchObject({ ready: true, role: 'standby', reasons: ['standby: another collector reads the inputs'] })
+})
+
+test('whoever stands by and cannot deliver its share is not ready', async () => {
+  const conditions = { [STANDBY]: 'another collector reads the inputs', 'tap/clicksBlocked': 'HTTP 503', devo_1: 'connection refused' }
+  expect(await ready(conditions)).toMatchObject({ ready: false, role: 'standby', reasons: [expect.anything(), 'devo_1: connection refused'] })
+})
+
+test('an output that is named as an input is, is none of its services', async () => {
+  const conditions = { [STANDBY]: 'another collector reads the inputs', tap: 'connection refused', 'tap/buffer': 'no broker answers' }
+  expect(await ready(conditions)).toMatchObject({ ready: false, role: 'standby' })
+})
+
+test('holes and gaps are told, and stop nothing', async () => {
+  const buffer = await openBuffer(await temporaryFolder())
+  const hole = { from: 1, to: 2, since: 3, triedAt: 4, reason: 'HTTP 500' }
+  const gap = { from: 5, to: 6, recordedAt: 7, reason: 'off for 8 days' }
+  await buffer.append(unit([], { position: position({ holes: [hole], gaps: [gap] }) }))
+  expect(await ready({ 'tap/clicksBlocked/holes': 'the API cannot serve a piece' }, buffer)).toMatchObject({
+    ready: true,
+    holes: [{ part: 'tap/clicksBlocked', ...hole }],
+    gaps: [{ part: 'tap/clicksBlocked', ...gap }],
+  })
+})
+
+test('without a buffer, or with one that fails, nobody is ready', async () => {
+  expect(await ready({}, null)).toMatchObject({ ready: false, reasons: ['buffer: opening'] })
+  const closed = await openBuffer(await temporaryFolder())
+  await closed.close()
+  expect(await ready({}, closed)).toMatchObject({ ready: false, reasons: ['buffer: does not answer'] })
+})
