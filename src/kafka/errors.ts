@@ -18,9 +18,17 @@ export class OffsetOutOfRangeError extends RetryableError {
 /** Topics that are not there, and that the call may not make. */
 export class TopicsMissingError extends FatalError {}
 
-const FENCED = new Set(['INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED', 'INVALID_PRODUCER_ID_MAPPING', 'TRANSACTION_COORDINATOR_FENCED'])
+/** The broker's own end of a transaction that was open for too long is told by the same ones. */
+const FENCED = new Set([
+  'INVALID_PRODUCER_EPOCH',
+  'PRODUCER_FENCED',
+  'INVALID_PRODUCER_ID_MAPPING',
+  'INVALID_TXN_STATE',
+  'TRANSACTION_COORDINATOR_FENCED',
+])
 const GROUP_LOST = new Set(['ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID', 'FENCED_INSTANCE_ID', 'REBALANCE_IN_PROGRESS'])
 const OUT_OF_RANGE = new Set(['OFFSET_OUT_OF_RANGE'])
+const TOO_LARGE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'])
 /** Only a person can mend these. */
 const FATAL = new Set([
   'TOPIC_AUTHORIZATION_FAILED',
@@ -35,31 +43,33 @@ const FATAL = new Set([
   'INVALID_REPLICATION_FACTOR',
   'INVALID_CONFIG',
   'POLICY_VIOLATION',
+  'INVALID_TRANSACTION_TIMEOUT',
 ])
 
 /** What an error of kafkajs means here: wait and try again, another has taken over, or a person must act. `doing`: `reading the topic x`. */
 export function explainKafkaError(error: unknown, doing: string): Error {
   if (error instanceof RetryableError || error instanceof FatalError) return error
-  const types = typesOf(error)
+  const types = errorTypes(error)
   const message = `${doing}: ${describeError(rootOf(error))}`
   const has = (set: ReadonlySet<string>): boolean => types.some((type) => set.has(type))
   if (has(FENCED)) return new FencedError(message, { cause: error })
   if (has(GROUP_LOST)) return new GroupLostError(message, { cause: error })
   if (has(OUT_OF_RANGE)) return new OffsetOutOfRangeError(message, { cause: error })
+  if (has(TOO_LARGE)) return new FatalError(`${message}. Raise max.message.bytes of the topic`, { cause: error })
   if (has(FATAL)) return new FatalError(message, { cause: error })
   if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check buffer.config.sasl`, { cause: error })
   return new RetryableError(message, { cause: error })
 }
 
 export function isRebalance(error: unknown): boolean {
-  return typesOf(error).includes('REBALANCE_IN_PROGRESS')
+  return errorTypes(error).includes('REBALANCE_IN_PROGRESS')
 }
 
 /** The names and protocol types of an error and of those that it wraps. */
-function typesOf(error: unknown): string[] {
+export function errorTypes(error: unknown): string[] {
   if (!(error instanceof Error)) return []
   const { type } = error as Error & { readonly type?: unknown } // kafkajs's protocol errors have one
-  return [error.name, ...(typeof type === 'string' ? [type] : []), ...typesOf(error.cause)]
+  return [error.name, ...(typeof type === 'string' ? [type] : []), ...errorTypes(error.cause)]
 }
 
 /** kafkajs wraps what happened in "number of retries exceeded". */

@@ -52,12 +52,50 @@ export interface GroupMemberMetadata {
   readonly memberMetadata: Buffer
 }
 
+/** A request of our own over kafkajs's connection. */
+export interface Exchange<Answer> {
+  /** `encode` gives what kafkajs reads of its own encoder; both are the whole body. */
+  readonly request: {
+    readonly apiKey: number
+    readonly apiVersion: number
+    readonly apiName: string
+    encode(): Promise<{ readonly buf: Buffer; readonly buffer: Buffer }>
+  }
+  readonly response: { decode(payload: Buffer): Promise<Answer>; parse(answer: Answer): Promise<Answer> }
+  readonly requestTimeout: number
+  readonly logResponseError: boolean
+}
+
+/** A broker as what encodes its own requests needs it. */
+export type ExchangeBroker = Broker & {
+  readonly connectionPool: { send<Answer>(exchange: Exchange<Answer>): Promise<Answer> }
+  /** By API key. Null before the first connection. */
+  readonly versions: Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number }>> | null
+}
+
+interface TransactionRequest {
+  readonly transactionalId: string
+  readonly producerId: string
+  readonly producerEpoch: number
+}
+
 interface TopicOffsets<Partition> {
   readonly topic: string
   readonly partitions: readonly Partition[]
 }
 
 export interface Broker {
+  readonly nodeId: number | string
+  isConnected(): boolean
+  initProducerId(request: { readonly transactionalId: string; readonly transactionTimeout: number }): Promise<{
+    readonly producerId: string
+    readonly producerEpoch: number
+  }>
+  addPartitionsToTxn(
+    request: TransactionRequest & { readonly topics: readonly { readonly topic: string; readonly partitions: readonly number[] }[] },
+  ): Promise<unknown>
+  /** `transactionResult`: true commits. */
+  endTxn(request: TransactionRequest & { readonly transactionResult: boolean }): Promise<unknown>
   fetch(request: FetchRequest): Promise<{ readonly responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartitionData[] }[] }>
   listOffsets(request: {
     readonly isolationLevel: number
@@ -99,11 +137,13 @@ export interface Cluster {
   disconnect(): Promise<void>
   isConnected(): boolean
   addTargetTopic(topic: string): Promise<void>
+  addMultipleTargetTopics(topics: readonly string[]): Promise<void>
   refreshMetadata(): Promise<void>
   refreshMetadataIfNecessary(): Promise<void>
   findTopicPartitionMetadata(topic: string): readonly PartitionMetadata[]
   findBroker(options: { readonly nodeId: number | string }): Promise<Broker>
-  findGroupCoordinator(options: { readonly groupId: string }): Promise<Broker>
+  /** `groupId`: of a group, or with TRANSACTION_COORDINATOR a transactional id. */
+  findGroupCoordinator(options: { readonly groupId: string; readonly coordinatorType?: number }): Promise<Broker>
 }
 
 export interface ClusterOptions {
@@ -134,10 +174,17 @@ export const Cluster = require('kafkajs/src/cluster') as new (options: ClusterOp
 export const createLogger = (require('kafkajs/src/loggers') as { createLogger: (options: { level: number; logCreator: logCreator }) => unknown })
   .createLogger
 export const defaultSocketFactory = require('kafkajs/src/network/socketFactory') as () => ISocketFactory
+const { createErrorFromCode } = require('kafkajs/src/protocol/error') as { readonly createErrorFromCode: (code: number) => Error }
 const Queue = require('kafkajs/src/network/requestQueue') as { readonly prototype: RequestQueue }
 
 export const READ_COMMITTED = 1
 export const READ_UNCOMMITTED = 0
+export const TRANSACTION_COORDINATOR = 1
+
+/** The error that a broker names by its code, as kafkajs would throw it. */
+export function protocolError(code: number): Error {
+  return createErrorFromCode(code)
+}
 
 /**
  * kafkajs looks every millisecond and for ever whether a request waits, on every connection: 3 % of a core while idle, and a warning of

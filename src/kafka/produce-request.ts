@@ -1,0 +1,97 @@
+import { FatalError } from '../pipeline/errors.ts'
+import { protocolError, type Exchange, type ExchangeBroker } from './internals.ts'
+
+export interface EncodedPartition {
+  readonly topic: string
+  readonly partition: number
+  /** One record batch. */
+  readonly batch: Buffer
+}
+
+export interface ProducedPartition {
+  readonly topic: string
+  readonly partition: number
+  /** Offset of the batch's first record. */
+  readonly baseOffset: number
+}
+
+interface ProduceAnswer {
+  readonly clientSideThrottleTime: number
+  readonly partitions: readonly (ProducedPartition & { readonly errorCode: number })[]
+}
+
+const PRODUCE = 0
+/** Kafka 2.1 and later; 4.x still has it. */
+const VERSION = 7
+const ALL_REPLICAS = -1
+/** How long the broker may wait for its replicas, and we for its answer. */
+const REPLICAS_MS = 30_000
+const ANSWER_MS = 40_000
+
+/**
+ * One Produce request to the leader of its partitions, each of which comes once. Throws kafkajs's protocol error for the first partition
+ * that was refused; what became of the others is for the transaction to settle.
+ */
+export async function produceTo(
+  { connectionPool, versions }: ExchangeBroker,
+  transactionalId: string,
+  partitions: readonly EncodedPartition[],
+): Promise<readonly ProducedPartition[]> {
+  const { minVersion, maxVersion } = versions?.[PRODUCE] ?? { minVersion: VERSION, maxVersion: VERSION }
+  if (VERSION < minVersion || VERSION > maxVersion)
+    throw new FatalError(`the broker speaks versions ${minVersion} to ${maxVersion} of Produce, not ${VERSION}: Kafka 2.3 or later is needed`)
+  const exchange: Exchange<ProduceAnswer> = {
+    request: { apiKey: PRODUCE, apiVersion: VERSION, apiName: 'Produce', encode: async () => encode(transactionalId, partitions) },
+    response: { decode: async (payload) => decode(payload), parse: async (answer) => answer },
+    requestTimeout: ANSWER_MS,
+    logResponseError: false,
+  }
+  const answer = await connectionPool.send(exchange)
+  const refused = answer.partitions.find(({ errorCode }) => errorCode !== 0)
+  if (refused !== undefined) throw protocolError(refused.errorCode)
+  return answer.partitions
+}
+
+function encode(transactionalId: string, partitions: readonly EncodedPartition[]): { buf: Buffer; buffer: Buffer } {
+  const byTopic = Map.groupBy(partitions, ({ topic }) => topic)
+  const parts = [string(transactionalId), int16(ALL_REPLICAS), int32(REPLICAS_MS), int32(byTopic.size)]
+  for (const [topic, entries] of byTopic) {
+    parts.push(string(topic), int32(entries.length))
+    for (const { partition, batch } of entries) parts.push(int32(partition), int32(batch.length), batch)
+  }
+  const buffer = Buffer.concat(parts)
+  return { buf: buffer, buffer }
+}
+
+function decode(payload: Buffer): ProduceAnswer {
+  let at = 0
+  const int = (bytes: 2 | 4): number => payload.readIntBE((at += bytes) - bytes, bytes)
+  const int64 = (): number => Number(payload.readBigInt64BE((at += 8) - 8))
+  const partitions: (ProducedPartition & { errorCode: number })[] = []
+  for (let topics = int(4); topics > 0; topics -= 1) {
+    const length = int(2)
+    const topic = payload.toString('utf8', at, (at += length))
+    for (let left = int(4); left > 0; left -= 1) {
+      partitions.push({ topic, partition: int(4), errorCode: int(2), baseOffset: int64() })
+      at += 16 // time of the append, start of the log
+    }
+  }
+  return { clientSideThrottleTime: int(4), partitions }
+}
+
+function string(text: string): Buffer {
+  const bytes = Buffer.from(text)
+  return Buffer.concat([int16(bytes.length), bytes])
+}
+
+function int16(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(2)
+  bytes.writeInt16BE(value)
+  return bytes
+}
+
+function int32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4)
+  bytes.writeInt32BE(value)
+  return bytes
+}

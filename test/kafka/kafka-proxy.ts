@@ -1,0 +1,96 @@
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { onTestFinished } from 'vitest'
+
+export const END_TXN = 26
+
+/** What becomes of a request: on its way; never sent, and the connections cut; or sent, and cut in the place of its answer. */
+export type Fate = 'pass' | 'lose' | 'lose answer'
+
+export interface KafkaProxy {
+  readonly brokers: readonly string[]
+  /** Asked for each request, which waits for the answer. */
+  fate: (apiKey: number) => Fate | Promise<Fate>
+  /** As a broker does with idle connections; resolves when the clients have seen it. */
+  closeAll(): Promise<void>
+}
+
+/**
+ * Between a client and one broker on 127.0.0.1, so that a request or its answer is lost at a known point. The addresses in the broker's
+ * answers become the proxy's. Ends with the test.
+ */
+export async function startProxy(broker: string): Promise<KafkaProxy> {
+  const brokerPort = Number(broker.split(':')[1])
+  const pairs = new Set<readonly [client: Socket, upstream: Socket]>()
+  const cut = (): void => {
+    for (const pair of pairs) end(pair)
+  }
+  const server = createServer((client) => {
+    const upstream = connect(brokerPort, '127.0.0.1')
+    const pair = [client, upstream] as const
+    pairs.add(pair)
+    for (const socket of pair) socket.on('error', () => undefined).on('close', () => end(pair))
+    client.on('close', () => pairs.delete(pair))
+    const unanswered = new Set<number>()
+    let tail: Promise<void> = Promise.resolve()
+    client.on('data', frames((frame) => {
+      const fate = proxy.fate(frame.readInt16BE(4))
+      tail = tail.then(async () => {
+        const decided = await fate
+        if (decided === 'lose answer') unanswered.add(frame.readInt32BE(8))
+        if (decided === 'lose') cut()
+        else upstream.write(frame)
+      })
+    }))
+    upstream.on('data', frames((frame) => {
+      if (unanswered.has(frame.readInt32BE(4))) cut()
+      else client.write(withPort(frame, brokerPort, port))
+    }))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo // it listens on TCP
+  onTestFinished(() => {
+    server.close()
+    cut()
+  })
+  const proxy: KafkaProxy = {
+    brokers: [`127.0.0.1:${port}`],
+    fate: () => 'pass',
+    async closeAll() {
+      await Promise.all([...pairs].map(async ([client]) => {
+        const closed = once(client, 'close')
+        client.end()
+        await closed
+      }))
+    },
+  }
+  return proxy
+}
+
+function end(pair: readonly Socket[]): void {
+  for (const socket of pair) socket.destroy()
+}
+
+/** Calls back for each whole request or answer, its length of four bytes included. */
+function frames(take: (frame: Buffer) => void): (bytes: Buffer) => void {
+  let rest: Buffer = Buffer.alloc(0)
+  return (bytes) => {
+    rest = Buffer.concat([rest, bytes])
+    while (rest.length >= 4 && rest.length >= 4 + rest.readInt32BE(0)) {
+      const end = 4 + rest.readInt32BE(0)
+      take(Buffer.from(rest.subarray(0, end)))
+      rest = rest.subarray(end)
+    }
+  }
+}
+
+/** A port always stands behind its host. */
+function withPort(frame: Buffer, from: number, to: number): Buffer {
+  const host = Buffer.from('127.0.0.1')
+  for (let at = frame.indexOf(host); at !== -1; at = frame.indexOf(host, at + 1)) {
+    const port = at + host.length
+    if (port + 4 <= frame.length && frame.readInt32BE(port) === from) frame.writeInt32BE(to, port)
+  }
+  return frame
+}
