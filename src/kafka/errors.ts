@@ -50,7 +50,7 @@ const FATAL = new Set([
 export function explainKafkaError(error: unknown, doing: string): Error {
   if (error instanceof RetryableError || error instanceof FatalError) return error
   const types = errorTypes(error)
-  const message = `${doing}: ${describeError(rootOf(error))}`
+  const message = `${doing}: ${describeRoot(rootOf(error))}`
   const has = (set: ReadonlySet<string>): boolean => types.some((type) => set.has(type))
   if (has(FENCED)) return new FencedError(message, { cause: error })
   if (has(GROUP_LOST)) return new GroupLostError(message, { cause: error })
@@ -75,4 +75,22 @@ export function errorTypes(error: unknown): string[] {
 /** kafkajs wraps what happened in "number of retries exceeded". */
 function rootOf(error: unknown): unknown {
   return error instanceof Error && error.cause instanceof Error ? rootOf(error.cause) : error
+}
+
+/** Codes of Node's TLS and of OpenSSL: the two sides have no trust or no language in common. */
+const TLS_CODE = /CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|ERR_SSL|ERR_TLS|EPROTO/
+/** A hint for those who run Node themselves. */
+const NODE_HINT = /; if the root CA is installed locally.*$/s
+
+/** Which broker it was, and which setting to look at where kafkajs names none. */
+function describeRoot(root: unknown): string {
+  const message = describeError(root).replace(NODE_HINT, '')
+  if (!(root instanceof Error)) return message
+  const { broker, code } = root as Error & { readonly broker?: unknown; readonly code?: unknown } // kafkajs's connection errors have them
+  const where = typeof broker === 'string' && !message.includes(broker) ? ` (broker ${broker})` : ''
+  if (typeof code === 'string' && TLS_CODE.test(code)) return `${message}${where}. Check buffer.config.ssl`
+  // All that a broker which wants TLS or SASL says to a client without.
+  if (/^(?:Closed connection|Connection closed by the server)$/.test(message))
+    return `the broker has closed the connection${where}. If it goes on, check buffer.config.ssl and buffer.config.sasl`
+  return `${message}${where}`
 }

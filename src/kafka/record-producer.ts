@@ -30,7 +30,12 @@ export class RecordProducer {
     try {
       if (this.#producer === null) {
         const producer = this.#client.producer({ maxInFlightRequests: 1 })
-        await producer.connect()
+        try {
+          await producer.connect()
+        } catch (error) {
+          await producer.disconnect().catch(() => undefined)
+          throw error
+        }
         this.#producer = producer
       }
       await this.#producer.sendBatch({
