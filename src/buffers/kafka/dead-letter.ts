@@ -15,17 +15,19 @@ interface WireDeadLetter {
   readonly event: Buffer
 }
 
+/** A change of the schema adds the former one here as a second argument, or what lies in the topic could no longer be read. */
 export const deadLetterCodec = new SingleObjectCodec(readSchema('dead-letter'))
 
 export function encodeDeadLetter(letter: DeadLetter): Buffer {
   const { inputId, service, pulledAt, environment, output, reason, at, size, fingerprint, event } = letter
   const value: WireDeadLetter = {
-    input_id: inputId,
-    service,
+    // avsc writes half a surrogate pair as bytes that strict readers refuse.
+    input_id: inputId.toWellFormed(),
+    service: service.toWellFormed(),
     pulled_at: pulledAt,
-    environment,
-    output,
-    reason,
+    environment: environment?.toWellFormed() ?? null,
+    output: output?.toWellFormed() ?? null,
+    reason: reason.toWellFormed(),
     at,
     size,
     fingerprint: Buffer.from(fingerprint),

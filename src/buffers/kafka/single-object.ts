@@ -23,8 +23,8 @@ export function crc64Avro(bytes: Uint8Array): bigint {
 }
 
 /**
- * Avro's single-object encoding: `C3 01`, the writer schema's CRC-64-AVRO (little-endian), the body. Reads what any of the given schemas has
- * written, resolved to the first, which is the one that it writes.
+ * Avro's single-object encoding: `C3 01`, the writer schema's CRC-64-AVRO (little-endian), the body. Reads what any of the given schemas
+ * has written, resolved to the first, which is the one that it writes. Throws at once on schemas that cannot be resolved to it.
  */
 export class SingleObjectCodec {
   readonly type: avsc.Type
@@ -51,7 +51,8 @@ export class SingleObjectCodec {
     const resolver = this.#resolvers.get(bytes.toString('latin1', 0, HEADER_BYTES))
     if (resolver === undefined) throw unknownHeader(bytes)
     try {
-      return resolver === null ? this.type.fromBuffer(bytes.subarray(HEADER_BYTES)) : this.type.fromBuffer(bytes.subarray(HEADER_BYTES), resolver)
+      const body = bytes.subarray(HEADER_BYTES)
+      return resolver === null ? this.type.fromBuffer(body) : this.type.fromBuffer(body, resolver)
     } catch (error) {
       throw new UndecodableRecordError(`not a value of its schema ${this.type.name ?? ''}`, { cause: error })
     }
@@ -76,6 +77,9 @@ function headerOf(type: avsc.Type): Buffer {
 }
 
 function unknownHeader(bytes: Buffer): UndecodableRecordError {
-  if (bytes.length < HEADER_BYTES || !bytes.subarray(0, 2).equals(MARKER)) return new UndecodableRecordError('not in Avro single-object encoding')
-  return new UndecodableRecordError(`written with a schema that is not known here (${bytes.toString('hex', 2, HEADER_BYTES)}); a newer version may read it`)
+  if (bytes.length < HEADER_BYTES || !bytes.subarray(0, MARKER.length).equals(MARKER)) {
+    return new UndecodableRecordError('not in Avro single-object encoding')
+  }
+  const crc = bytes.toString('hex', MARKER.length, HEADER_BYTES)
+  return new UndecodableRecordError(`written with a schema that is not known here (${crc}); a newer version may read it`)
 }

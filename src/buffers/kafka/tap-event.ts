@@ -22,21 +22,23 @@ interface TapEvent {
   readonly event: Buffer
 }
 
+/** A change of the schema adds the former one here as a second argument, or what lies in the topics could no longer be read. */
 export const tapEventCodec = new SingleObjectCodec(readSchema('tap-event'))
 
 /**
  * Encodes the events of one pull and window. All that they share is encoded once by avsc; behind it come 16 bytes, a length and the
- * event's own bytes (the schema's last three fields are in this order for that).
+ * event's own bytes (the schema's last two fields are in this order for that). A fingerprint that has not 16 bytes throws RangeError.
  */
 export function tapEventEncoder(pull: Pull, { from, to }: Window): (fingerprint: Uint8Array, event: Uint8Array) => Buffer {
   const { inputId, service, pulledAt, environment } = pull
-  const value: Omit<TapEvent, 'environment'> & { readonly environment: string | { readonly string: string } | null } = {
-    input_id: inputId,
-    service,
+  const value: TapEvent = {
+    // avsc writes half a surrogate pair as bytes that strict readers refuse.
+    input_id: inputId.toWellFormed(),
+    service: service.toWellFormed(),
     pulled_at: pulledAt,
     window_from: from,
     window_to: to,
-    environment,
+    environment: environment?.toWellFormed() ?? null,
     fingerprint: Buffer.alloc(FINGERPRINT_BYTES),
     event: Buffer.alloc(0),
   }
@@ -44,6 +46,7 @@ export function tapEventEncoder(pull: Pull, { from, to }: Window): (fingerprint:
   // Without the empty fingerprint and the length 0 of the empty event.
   const prefix = empty.subarray(0, empty.length - FINGERPRINT_BYTES - 1)
   return (fingerprint, event) => {
+    if (fingerprint.length !== FINGERPRINT_BYTES) throw new RangeError(`a fingerprint of ${fingerprint.length} bytes`)
     const at = prefix.length + FINGERPRINT_BYTES
     const record = Buffer.allocUnsafe(at + lengthBytes(event.length) + event.length)
     record.set(prefix, 0)
@@ -53,32 +56,41 @@ export function tapEventEncoder(pull: Pull, { from, to }: Window): (fingerprint:
   }
 }
 
-let lastPrefix = Buffer.alloc(0)
-let lastPull: Pull | null = null
+/** Reads one event. Throws UndecodableRecordError. */
+export type TapEventDecoder = (record: Buffer) => DecodedTapEvent
 
-/** Throws UndecodableRecordError. */
-export function decodeTapEvent(record: Buffer): DecodedTapEvent {
-  // Neighbours are nearly always of one pull: then nothing but the last three fields has to be looked at.
-  const isSamePull = lastPull !== null && record.length > lastPrefix.length && record.compare(lastPrefix, 0, lastPrefix.length, 0, lastPrefix.length) === 0
-  if (isSamePull && lastPull !== null) {
-    const tail = readTail(record, lastPrefix.length)
-    if (tail !== null) return { pull: lastPull, ...tail }
+/** It remembers the pull that it has seen last. What an older or newer schema has written takes longer and is copied. */
+export function tapEventDecoder(codec: SingleObjectCodec): TapEventDecoder {
+  let lastPrefix = Buffer.alloc(0)
+  let lastPull: Pull | null = null
+
+  return (record) => {
+    // Neighbours are nearly always of one pull: then nothing but the last two fields has to be looked at.
+    const known = lastPrefix.length
+    if (lastPull !== null && record.length > known && record.compare(lastPrefix, 0, known, 0, known) === 0) {
+      const tail = readTail(record, known)
+      if (tail !== null) return { pull: lastPull, ...tail }
+    }
+    // The codec has checked it against the schema.
+    const value = codec.decode(record) as TapEvent
+    const pull = { inputId: value.input_id, service: value.service, pulledAt: value.pulled_at, environment: value.environment }
+    const prefixEnd = record.length - value.event.length - lengthBytes(value.event.length) - FINGERPRINT_BYTES
+    const isOwn = record.compare(codec.header, 0, HEADER_BYTES, 0, HEADER_BYTES) === 0
+    const tail = isOwn ? readTail(record, prefixEnd) : null
+    // Another writer may have spent more bytes on the length than it needs; then the prefix is not where it was looked for.
+    if (tail === null || !value.fingerprint.equals(tail.fingerprint)) return { pull, fingerprint: value.fingerprint, event: value.event }
+    lastPrefix = Buffer.from(record.subarray(0, prefixEnd))
+    lastPull = pull
+    return { pull, ...tail }
   }
-  // The codec has checked it against the schema.
-  const value = tapEventCodec.decode(record) as TapEvent
-  const pull = { inputId: value.input_id, service: value.service, pulledAt: value.pulled_at, environment: value.environment }
-  const eventAt = record.length - value.event.length
-  const prefixEnd = eventAt - lengthBytes(value.event.length) - FINGERPRINT_BYTES
-  const tail = prefixEnd > HEADER_BYTES && record.subarray(0, HEADER_BYTES).equals(tapEventCodec.header) ? readTail(record, prefixEnd) : null
-  if (tail === null) return { pull, fingerprint: value.fingerprint, event: value.event }
-  lastPrefix = Buffer.from(record.subarray(0, prefixEnd))
-  lastPull = pull
-  return { pull, ...tail }
 }
+
+export const decodeTapEvent = tapEventDecoder(tapEventCodec)
 
 /** `<input id>/<service>/<fingerprint in hex>` */
 export function eventKey(inputId: string, service: string, fingerprint: Uint8Array): Buffer {
-  return Buffer.from(`${inputId}/${service}/${Buffer.from(fingerprint.buffer, fingerprint.byteOffset, fingerprint.byteLength).toString('hex')}`)
+  const hex = Buffer.from(fingerprint.buffer, fingerprint.byteOffset, fingerprint.byteLength).toString('hex')
+  return Buffer.from(`${inputId}/${service}/${hex}`)
 }
 
 /** The last two fields; null where the event does not end with the record. */
