@@ -29,13 +29,10 @@ interface Session {
   readonly coordinatorId: number | string
 }
 
-/** The end of the transaction before, or a coordinator on its way to another broker: nothing has been done, and it takes moments. */
-const NOT_YET = new Set([
-  'CONCURRENT_TRANSACTIONS',
-  'GROUP_LOAD_IN_PROGRESS',
-  'GROUP_COORDINATOR_NOT_AVAILABLE',
-  'NOT_COORDINATOR_FOR_GROUP',
-])
+/** The transaction before is not quite at its end, or the coordinator is still reading its log: nothing has been done, and it takes moments. */
+const NOT_YET: readonly string[] = ['CONCURRENT_TRANSACTIONS', 'GROUP_LOAD_IN_PROGRESS']
+/** The coordinator is another broker; no help where it is not looked for again. */
+const MOVING: readonly string[] = ['GROUP_COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR_FOR_GROUP']
 /** Some 15 s. */
 const TRIES = 40
 const FIRST_WAIT_MS = 4
@@ -100,7 +97,7 @@ export class TransactionalProducer {
     const cluster = this.#client.cluster()
     this.#cluster = cluster
     await cluster.connect()
-    return await this.#patiently(async () => {
+    return await this.#patiently([...NOT_YET, ...MOVING], async () => {
       const coordinator = await cluster.findGroupCoordinator({ groupId: this.#id, coordinatorType: TRANSACTION_COORDINATOR })
       const request = { transactionalId: this.#id, transactionTimeout: this.#options.transactionTimeoutMs }
       const { producerId, producerEpoch } = await coordinator.initProducerId(request)
@@ -119,7 +116,7 @@ export class TransactionalProducer {
     const coordinator = await cluster.findBroker({ nodeId: session.coordinatorId })
     const transaction = { transactionalId: this.#id, producerId: session.producerId, producerEpoch: session.producerEpoch }
     const topics = [...byTopic].map(([topic, entries]) => ({ topic, partitions: entries.map(({ partition }) => partition) }))
-    await this.#patiently(() => coordinator.addPartitionsToTxn({ ...transaction, topics }))
+    await this.#patiently(NOT_YET, () => coordinator.addPartitionsToTxn({ ...transaction, topics }))
     try {
       for (const send of sendsOf(partitions)) {
         for (const { topic, partition, baseOffset, count } of await this.#send(session, send)) offsets.set(`${topic}/${partition}`, baseOffset + count - 1)
@@ -163,13 +160,13 @@ export class TransactionalProducer {
     }))
   }
 
-  async #patiently<Result>(work: () => Promise<Result>): Promise<Result> {
+  async #patiently<Result>(passing: readonly string[], work: () => Promise<Result>): Promise<Result> {
     const backoff = new Backoff(FIRST_WAIT_MS, MAX_WAIT_MS)
     for (;;) {
       try {
         return await work()
       } catch (error) {
-        if (this.#dead || backoff.failures >= TRIES || !errorTypes(error).some((type) => NOT_YET.has(type))) throw error
+        if (this.#dead || backoff.failures >= TRIES || !errorTypes(error).some((type) => passing.includes(type))) throw error
         await this.#options.clock.sleep(backoff.next())
       }
     }

@@ -1,14 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import type { KafkaClient } from '../../src/kafka/client.ts'
 import { FencedError } from '../../src/kafka/errors.ts'
 import { PartitionReader } from '../../src/kafka/partition-reader.ts'
 import type { BatchRecord } from '../../src/kafka/record-batch.ts'
 import { RecordProducer } from '../../src/kafka/record-producer.ts'
-import { TransactionalProducer } from '../../src/kafka/transactional-producer.ts'
+import { TransactionalProducer, type TransactionalProducerOptions } from '../../src/kafka/transactional-producer.ts'
 import { FatalError, RetryableError } from '../../src/pipeline/errors.ts'
 import { describeKafka, sharedBroker } from '../support/kafka.ts'
-import { END_TXN, startProxy } from './kafka-proxy.ts'
+import { END_TXN, startProxy, type KafkaProxy } from './kafka-proxy.ts'
 import { clientOf, makeTopic, readTo, values } from './partition-reader-support.ts'
 
 function record(value: string | Buffer | null, timestamp?: number): BatchRecord {
@@ -16,8 +16,8 @@ function record(value: string | Buffer | null, timestamp?: number): BatchRecord 
   return { key: Buffer.from('key'), value: bytes, ...(timestamp !== undefined && { timestamp }) }
 }
 
-function producerOf(client: KafkaClient, id: string, compression: 'gzip' | 'none' = 'none'): TransactionalProducer {
-  const producer = new TransactionalProducer(client, id, { compression })
+function producerOf(client: KafkaClient, id: string, options: Partial<TransactionalProducerOptions> = {}): TransactionalProducer {
+  const producer = new TransactionalProducer(client, id, { compression: 'none', ...options })
   onTestFinished(() => producer.close())
   return producer
 }
@@ -26,6 +26,19 @@ function readerOf(client: KafkaClient, topic: string): PartitionReader {
   const reader = new PartitionReader(client, topic)
   onTestFinished(() => reader.close())
   return reader
+}
+
+/** A proxy that holds every commit until `release`. */
+async function holdCommit(broker: string): Promise<{ proxy: KafkaProxy; arrived: Promise<void>; release: () => void }> {
+  const proxy = await startProxy(broker)
+  const arrived = Promise.withResolvers<undefined>()
+  const released = Promise.withResolvers<'pass'>()
+  proxy.fate = (apiKey) => {
+    if (apiKey !== END_TXN) return 'pass'
+    arrived.resolve(undefined)
+    return released.promise
+  }
+  return { proxy, arrived: arrived.promise, release: () => released.resolve('pass') }
 }
 
 /** What a new holder of the id makes readable, and then finds. */
@@ -47,7 +60,7 @@ describeKafka('a transactional producer', () => {
 
   test.each(['none', 'gzip'] as const)('%s: records come out as they went in, and the offsets are told', async (compression) => {
     const topic = await makeTopic(client, 2)
-    const producer = producerOf(client, randomUUID(), compression)
+    const producer = producerOf(client, randomUUID(), { compression })
     const batches = [
       { topic, partition: 0, records: [record('a', 1_700_000_000_000), record(null, 1_600_000_000_000)] },
       { topic, partition: 1, records: [record('b')] },
@@ -111,19 +124,27 @@ describeKafka('a transactional producer', () => {
   test('a new holder of the id fences the old one in the middle of its transaction', async () => {
     const topic = await makeTopic(client)
     const id = randomUUID()
-    const proxy = await startProxy(broker)
-    const arrived = Promise.withResolvers<undefined>()
-    const taken = Promise.withResolvers<'pass'>()
-    proxy.fate = (apiKey) => {
-      if (apiKey !== END_TXN) return 'pass'
-      arrived.resolve(undefined)
-      return taken.promise
-    }
+    const { proxy, arrived, release } = await holdCommit(broker)
     const old = producerOf(clientOf(proxy.brokers), id)
     const outcome = old.commit([{ topic, partition: 0, records: [record('old')] }]).catch((reason: unknown) => reason)
-    await arrived.promise
+    await arrived
     expect(await valuesAfterTakeover(client, topic, id)).toEqual(['marker'])
-    taken.resolve('pass')
+    release()
+    expect(await outcome).toBeInstanceOf(FencedError)
+  })
+
+  test('a transaction that was open for too long is aborted by the broker, and its producer fenced', async () => {
+    const topic = await makeTopic(client)
+    const id = randomUUID()
+    const { proxy, arrived, release } = await holdCommit(broker)
+    const slow = producerOf(clientOf(proxy.brokers), id, { transactionTimeoutMs: 500 })
+    const outcome = slow.commit([{ topic, partition: 0, records: [record('slow')] }]).catch((reason: unknown) => reason)
+    await arrived
+    // The broker looks every ten seconds; until then a reader stands before what is open.
+    const reader = readerOf(client, topic)
+    const { records } = await vi.waitFor(() => readTo(reader, 2), { timeout: 25_000 })
+    expect(records).toEqual([])
+    release()
     expect(await outcome).toBeInstanceOf(FencedError)
   })
 
