@@ -1,6 +1,8 @@
 import kafkajs from 'kafkajs'
 import type { Admin } from 'kafkajs'
-import { FatalError } from '../pipeline/errors.ts'
+import { Backoff } from '../pipeline/backoff.ts'
+import { systemClock } from '../pipeline/clock.ts'
+import { FatalError, RetryableError } from '../pipeline/errors.ts'
 import type { KafkaClient } from './client.ts'
 import { explainKafkaError, TopicsMissingError } from './errors.ts'
 
@@ -15,6 +17,10 @@ export interface TopicSpec {
   /** An existing topic must have exactly as many partitions. */
   readonly fixedPartitions?: boolean
 }
+
+const LOOK_AGAIN_FIRST_MS = 50
+const LOOK_AGAIN_MAX_MS = 500
+const LEADERS_WITHIN_MS = 30_000
 
 /**
  * Makes the topics that are missing, or with `create: false` says which; an existing one that would lose what it is to keep is an error.
@@ -31,7 +37,10 @@ export async function ensureTopics(client: KafkaClient, specs: readonly TopicSpe
         `these topics do not exist: ${missing.map(({ name }) => name).join(', ')}. ` +
           'With create_topics: false they must be made first, with the settings that the documentation names',
       )
-    if (missing.length > 0) await createTopics(admin, missing)
+    if (missing.length > 0) {
+      await createTopics(admin, missing)
+      await waitForLeaders(admin, missing)
+    }
     await checkTopics(admin, specs.filter(({ name }) => existing.has(name)))
   } catch (error) {
     throw explainKafkaError(error, 'checking the topics')
@@ -42,7 +51,7 @@ export async function ensureTopics(client: KafkaClient, specs: readonly TopicSpe
 
 async function createTopics(admin: Admin, specs: readonly TopicSpec[]): Promise<void> {
   await admin.createTopics({
-    waitForLeaders: true,
+    waitForLeaders: false,
     topics: specs.map(({ name, partitions, replicationFactor, config }) => ({
       topic: name,
       numPartitions: partitions,
@@ -50,6 +59,23 @@ async function createTopics(admin: Admin, specs: readonly TopicSpec[]): Promise<
       configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
     })),
   })
+}
+
+/** A broker that is asked just after may not yet know the topics; kafkajs's own wait ends with that as an error. */
+async function waitForLeaders(admin: Admin, specs: readonly TopicSpec[]): Promise<void> {
+  const backoff = new Backoff(LOOK_AGAIN_FIRST_MS, LOOK_AGAIN_MAX_MS)
+  const since = systemClock.monotonic()
+  for (;;) {
+    try {
+      const { topics } = await admin.fetchTopicMetadata({ topics: specs.map(({ name }) => name) })
+      if (topics.every(({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0))) return
+    } catch (error) {
+      if (!(explainKafkaError(error, 'waiting for new topics') instanceof RetryableError)) throw error
+    }
+    if (systemClock.monotonic() - since > LEADERS_WITHIN_MS)
+      throw new RetryableError(`the new topics ${specs.map(({ name }) => name).join(', ')} have no leaders after ${LEADERS_WITHIN_MS / 1000} s`)
+    await systemClock.sleep(backoff.next())
+  }
 }
 
 async function checkTopics(admin: Admin, specs: readonly TopicSpec[]): Promise<void> {
