@@ -10,11 +10,12 @@ const FULL = { missing: [], surplus: [] }
 describe('a run', () => {
   test('delivers the backlog and live events of four services byte for byte, and a restart doubles none', async () => {
     const liveUntil = Date.now() - 15_000
-    // So many that some must fall into the last seconds, which cannot be read yet when the first run starts.
-    const world = await makeWorld({ perHour: 1_200, traffic: { until: liveUntil, late: 0.1, lateByMs: 50_000 } })
+    // Late by more than the 30 s that a window keeps from now, and by less than the test waits.
+    const world = await makeWorld({ traffic: { until: liveUntil, late: 0.1, lateByMs: 35_000 } })
     const collector = world.start(['run'])
     await world.allArrive(readableUntil() - MINUTE_MS)
     const backlog = world.arrivals.total
+    world.add({ service: 'clicksBlocked', createdAt: liveUntil - 1_000, content: { id: 'live in any case' } })
     await world.allArrive(liveUntil)
     expect(world.arrivals.total).toBeGreaterThan(backlog)
     expect(await collector.stop()).toMatchObject({ code: 0, signal: null })
