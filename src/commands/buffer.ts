@@ -6,6 +6,7 @@ import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
 import { FolderInUseError } from '../buffers/embedded/lock.ts'
 import { NOTHING_YET, readSnapshot } from '../buffers/embedded/reader.ts'
 import { openKafkaBuffer } from '../buffers/kafka/kafka.ts'
+import type { LostState } from '../buffers/kafka/state.ts'
 import { TopicsMissingError } from '../kafka/errors.ts'
 import type { CollectorConfig } from '../config/types.ts'
 import type { BufferSnapshot, EventBuffer } from '../pipeline/buffer.ts'
@@ -16,15 +17,15 @@ import type { QuotaLog } from '../pipeline/source.ts'
 interface OpenOptions {
   readonly clock: Clock
   readonly log: Logger
-  /** `reset` may begin anew where the state is gone; nobody else may. */
-  readonly allowLostState?: boolean
+  /** Only `reset` may begin anew where the state is gone. */
+  readonly lostState?: LostState
   /** What only looks makes no topics and writes nothing. */
   readonly readOnly?: boolean
 }
 
 /** The buffer of the configuration. Throws RetryableError while it cannot be opened now, FatalError where only a person can help. */
 export async function openBuffer({ buffer, stateDir }: CollectorConfig, options: OpenOptions): Promise<EventBuffer> {
-  const { clock, log, allowLostState = false, readOnly = false } = options
+  const { clock, log, lostState = 'refuse', readOnly = false } = options
   switch (buffer.type) {
     case 'embedded':
       return openEmbeddedBuffer({ dir: stateDir, retentionMs: buffer.retentionMs, maxSizeBytes: buffer.maxSizeBytes, clock, log })
@@ -39,7 +40,7 @@ export async function openBuffer({ buffer, stateDir }: CollectorConfig, options:
         readOnly,
         clock,
         log,
-        allowLostState,
+        lostState,
       })
     }
   }

@@ -29,7 +29,9 @@ export async function reset(
     process.stderr.write('Nothing was changed.\n')
     return EXIT.failure
   }
-  const buffer = await openBuffer(config, { clock: systemClock, log, allowLostState: true }).catch((error: unknown) => {
+  // A state that is gone is begun anew as a whole: a service that is not named would begin in silence.
+  const namesAll = targets.length === config.inputs.reduce((sum, { services }) => sum + services.length, 0)
+  const buffer = await openBuffer(config, { clock: systemClock, log, lostState: namesAll ? 'leave' : 'refuse' }).catch((error: unknown) => {
     process.stderr.write(`Nothing was changed: ${describeError(error)}\n`)
     return null
   })
@@ -45,6 +47,8 @@ export async function reset(
   } finally {
     await buffer.close()
   }
+  // Only now: ended before, it is still told as lost.
+  if (namesAll && config.buffer.type === 'kafka') await (await openBuffer(config, { clock: systemClock, log, lostState: 'accept' })).close()
   const waits = options.to > Date.now() ? ', which is in the future: until then nothing is fetched' : ''
   process.stdout.write(`${names}: the next run starts from ${to}${waits}\n`)
   return EXIT.ok

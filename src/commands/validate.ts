@@ -1,4 +1,3 @@
-import { readSnapshot } from '../buffers/embedded/reader.ts'
 import { checkStartTimes } from '../config/load.ts'
 import type { CollectorConfig } from '../config/types.ts'
 import type { BufferSnapshot } from '../pipeline/buffer.ts'
@@ -8,7 +7,7 @@ import { Counters } from '../pipeline/counters.ts'
 import { ConfigurationError, describeError, describeProblem } from '../pipeline/errors.ts'
 import type { QuotaLog } from '../pipeline/source.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
-import { openQuotaLog } from './buffer.ts'
+import { openQuotaLog, readBuffer } from './buffer.ts'
 import { createOutput } from './components.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, type ConfigOption } from './load.ts'
@@ -17,27 +16,30 @@ import { load, loggerFor, type ConfigOption } from './load.ts'
 export async function validate(options: ConfigOption & { readonly connect?: true }): Promise<number> {
   const { config, warnings } = await load(options)
   for (const warning of warnings) process.stdout.write(`warning  ${describeProblem(warning)}\n`)
-  const snapshot = config.buffer.type === 'kafka' ? null : await stateOf(config)
+  // At the brokers it is looked at only where it may be: without the state no start is too far back.
+  const snapshot = config.buffer.type === 'embedded' || options.connect === true ? await stateOf(config) : null
   const problems = checkStartTimes(
     config,
     (inputId, service, startTime) =>
-      snapshot === null || // a state at the brokers is looked at by the collector's start
+      snapshot === null ||
       snapshot.services.some((state) => state.inputId === inputId && state.service === service && state.startTime === startTime),
     Date.now(),
   )
   if (problems.length > 0) throw new ConfigurationError(problems)
   const services = config.inputs.reduce((sum, input) => sum + input.services.length, 0)
   process.stdout.write(`ok       configuration: ${services} services, outputs ${config.outputs.map(({ name }) => name).join(', ')}\n`)
-  if (snapshot !== null)
-    process.stdout.write(`ok       state: ${snapshot.outputs.length === 0 ? `none yet in ${config.stateDir}` : config.stateDir}\n`)
+  const place = config.buffer.type === 'kafka' ? `topic ${config.buffer.topicPrefix}.state` : config.stateDir
+  if (snapshot === null && options.connect !== true) process.stdout.write('ok       state: at the brokers, looked at with --connect\n')
+  if (snapshot !== null) process.stdout.write(`ok       state: ${snapshot.outputs.length === 0 ? `none yet in ${place}` : place}\n`)
   return options.connect === true ? connect(config) : EXIT.ok
 }
 
-/** A state that cannot be read must be known before the start. */
-async function stateOf(config: CollectorConfig): Promise<BufferSnapshot> {
+/** A state that cannot be read must be known before the start; null where brokers do not answer, which `connect` tells. */
+async function stateOf(config: CollectorConfig): Promise<BufferSnapshot | null> {
   try {
-    return await readSnapshot(config.stateDir)
+    return await readBuffer(config, loggerFor(config, 2))
   } catch (error) {
+    if (config.buffer.type === 'kafka') return null
     throw new ConfigurationError([{ path: 'globals.persistence.config.directory_name', message: describeError(error) }])
   }
 }

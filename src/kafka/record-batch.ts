@@ -1,6 +1,7 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { crc32c } from './crc32c.ts'
+import { sizeOfVarint, writeVarint } from './varint.ts'
 
 export interface BatchRecord {
   readonly key: Buffer
@@ -117,23 +118,4 @@ function timesOf(records: readonly BatchRecord[], now: number): { first: number;
     if (timestamp > last) last = timestamp
   }
   return { first, last }
-}
-
-/** Zigzag, which doubles what is not negative; no value here is. */
-function sizeOfVarint(value: number): number {
-  let size = 1
-  for (let left = value * 2; left >= 0x80; left = Math.floor(left / 0x80)) size += 1
-  return size
-}
-
-/** Behind it. Times are beyond 32 bits: divided, not shifted. */
-function writeVarint(batch: Buffer, value: number, from: number): number {
-  let at = from
-  let left = value * 2
-  for (; left >= 0x80; left = Math.floor(left / 0x80)) {
-    batch[at] = (left % 0x80) | 0x80
-    at += 1
-  }
-  batch[at] = left
-  return at + 1
 }

@@ -155,18 +155,18 @@ async function collectOwned(options: SupervisorOptions): Promise<void> {
  */
 async function collectAll({ sources, ...options }: SupervisorOptions, signal: AbortSignal): Promise<boolean> {
   const failed = new AbortController()
-  const any = AbortSignal.any([signal, failed.signal])
+  const over = AbortSignal.any([signal, failed.signal])
   const collecting = sources.flatMap((source) =>
     source.services.map(async (service) => {
       try {
-        await collect({ ...options, source, service, signal: any })
-        return !any.aborted
+        await collect({ ...options, source, service, signal: over })
+        return !over.aborted
       } catch (error) {
         failed.abort(error)
         throw error
       } finally {
         // What an ended one was waiting for is nobody's trouble here any more.
-        if (any.aborted) options.conditions.clearBelow(`${source.name}/${service.name}`)
+        if (over.aborted) options.conditions.clearBelow(`${source.name}/${service.name}`)
       }
     }),
   )

@@ -304,6 +304,14 @@ export function bufferContract(name: string, make: () => Promise<BufferUnderTest
         expect(await buffer.loadService(INPUT, 'other')).toMatchObject({ settled: 501, holes, seen: [{ window }] })
       })
 
+      test('is the latest one also of a service that appends after a restart before it is loaded', async () => {
+        for (const service of ['a', 'b']) await buffer.append(unitOf({ service, position: { settled: 10 } }))
+        await reopen()
+        expect((await buffer.loadService(INPUT, 'a'))?.settled).toBe(10)
+        await buffer.append(unitOf({ service: 'b', chunks: [numbered(0, 1)], position: { settled: 20, seen: { window, fingerprints: fingerprints() } } }))
+        expect(await buffer.loadService(INPUT, 'b')).toMatchObject({ settled: 20, seen: [{ window }] })
+      })
+
       test('a start time stays through later units', async () => {
         await buffer.startService(INPUT, SERVICE, 50, 40)
         await buffer.append(unitOf({ position: { settled: 60 } }))

@@ -126,6 +126,21 @@ describe.skipIf(!hasBroker() && process.env.CI === undefined)('with the Kafka bu
     expect(world.compare(({ createdAt }) => createdAt < liveUntil - 1_000)).toMatchObject({ missing: [] })
   })
 
+  test('a broker that no longer answers does not hold up the end of the process', async () => {
+    const world = await makeWorld({ perHour: 600, configure: onKafka(`e${randomUUID()}`) })
+    const collector = world.start(['run'])
+    await world.allArrive(readableUntil() - MINUTE_MS)
+    broker.pause()
+    try {
+      await collector.until(() => collector.log.filter(({ msg }) => msg.includes('No longer a member')).length >= 2, 'the collector missing the broker')
+      const since = performance.now()
+      expect(await collector.stop()).toMatchObject({ code: 0 })
+      expect(performance.now() - since).toBeLessThan(10_000)
+    } finally {
+      broker.continue()
+    }
+  })
+
   test('a state topic that is gone is an error that says what to do, and no fresh start', async () => {
     const prefix = `e${randomUUID()}`
     const world = await makeWorld({ perHour: 60, configure: onKafka(prefix) })
@@ -137,9 +152,17 @@ describe.skipIf(!hasBroker() && process.env.CI === undefined)('with the Kafka bu
     const { code, stdout } = await world.run(['run', '--once'])
     expect(code).toBe(1)
     expect(stdout).toContain('the state is lost')
-    const to = new Date(world.startTime).toISOString()
-    expect((await world.run(['reset', '--service', 'clicksBlocked', '--to', to, '--yes'])).code).toBe(0)
+    const to = new Date().toISOString()
+    const all = ['clicksBlocked', 'clicksPermitted', 'messagesBlocked', 'messagesDelivered']
+    const reset = (services: readonly string[]) => world.run(['reset', ...services.flatMap((service) => ['--service', service]), '--to', to, '--yes'])
+    const one = await reset(all.slice(0, 1))
+    expect([one.code, one.stderr]).toEqual([1, expect.stringContaining('naming every service')])
+    expect((await world.run(['run', '--once'])).code).toBe(1)
+    expect((await reset(all)).code).toBe(0)
+    const before = world.arrivals.total
     expect((await world.run(['run', '--once'])).code).toBe(0)
+    // The groups still know what was delivered.
+    expect(world.arrivals.total).toBe(before)
   })
 
   test('validate --connect reaches the buffer, and says so where it cannot', async () => {

@@ -57,13 +57,12 @@ export class InputWriter {
     return this.#queued(async () => {
       await this.#ready()
       const { inputId, stateLog } = this.#options
-      if (this.#restored === null || !this.#untaken.delete(service)) {
+      if (this.#restored === null || !this.#untaken.has(service)) {
         const fresh = await stateLog.restore(inputId, null)
         return fresh.stateOf(inputId, service)
       }
       const state = this.#restored.stateOf(inputId, service)
-      // Every service takes its fingerprints once; then nobody needs them here.
-      if (this.#untaken.size === 0) this.#restored = null
+      this.#taken(service)
       return state
     })
   }
@@ -78,6 +77,7 @@ export class InputWriter {
         jsonRecord(key, { settled, readAt: 0, startTime, holes: [] }),
         ...seenKeys(inputId, service, [...ledger.seen.values()]).map(tombstone),
       ])
+      this.#taken(service)
       ledger.startTime = startTime
       ledger.seen.clear()
     })
@@ -93,6 +93,7 @@ export class InputWriter {
       const n = 1 + Math.max(0, ...(position.seen === null ? [] : (ledger.seen.get(windowText(position.seen.window))?.numbers ?? [])))
       const state = positionRecords(unit, ledger.startTime, n, seenKeys(inputId, service, gone))
       await this.#commit(unitRecords(unit, topics, eventPartitions), state)
+      this.#taken(service)
       for (const { window } of gone) ledger.seen.delete(windowText(window))
       if (position.seen === null) return
       const { window } = position.seen
@@ -106,6 +107,12 @@ export class InputWriter {
     await this.#tail.catch(() => undefined)
     await this.#producer?.close()
     this.#producer = null
+  }
+
+  /** What was restored counts once, and no longer where the service has moved on without it. */
+  #taken(service: string): void {
+    this.#untaken.delete(service)
+    if (this.#untaken.size === 0) this.#restored = null
   }
 
   #ledgerOf(service: string): Ledger {

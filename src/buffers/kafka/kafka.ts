@@ -15,7 +15,7 @@ import { InputWriter } from './input-writer.ts'
 import { KafkaOutputs } from './outputs.ts'
 import { KafkaQuotaLog } from './quota-log.ts'
 import { takeSnapshot } from './snapshot.ts'
-import { openState } from './state.ts'
+import { openState, type LostState } from './state.ts'
 import { StateLog } from './state-log.ts'
 import { Topics, topicSpecs, type TopicOptions } from './topics.ts'
 import { deadLetterRecords } from './unit-records.ts'
@@ -31,8 +31,8 @@ export interface KafkaBufferOptions extends TopicOptions {
   readonly createTopics: boolean
   readonly clock: Clock
   readonly log: Logger
-  /** A state that is gone while there are events is an error, but for `reset`, which begins anew by name. */
-  readonly allowLostState?: boolean
+  /** What is done where there are events and no state; by default that is an error. */
+  readonly lostState?: LostState
   /** For a look beside a running collector: nothing is written. */
   readonly readOnly?: boolean
 }
@@ -42,7 +42,7 @@ export interface KafkaBufferOptions extends TopicOptions {
  * RetryableError while no broker answers, FatalError where only a person can help (login, wrong topics, a state that is gone).
  */
 export async function openKafkaBuffer(options: KafkaBufferOptions): Promise<EventBuffer> {
-  const { connection, clock, log, createTopics, allowLostState = false, readOnly = false } = options
+  const { connection, clock, log, createTopics, lostState = 'refuse', readOnly = false } = options
   const client = createKafkaClient(connection, log)
   const topics = new Topics(options.prefix)
   const closed = new AbortController()
@@ -57,7 +57,7 @@ export async function openKafkaBuffer(options: KafkaBufferOptions): Promise<Even
       stateLog,
       eventReader,
       producer,
-      allowLostState,
+      lostState,
       readOnly,
       ensureTopics: () => ensureTopics(client, topicSpecs(topics, options), { create: createTopics }),
     })
@@ -89,6 +89,7 @@ class KafkaBuffer implements EventBuffer {
   readonly #outputs: KafkaOutputs
   readonly #tally: DeadLetterTally
   readonly #undecodable: UndecodableRecords
+  readonly #keptLetters = new WeakSet<DeadLetter>()
   readonly #inputs: GroupMember
   readonly #writers = new Map<string, InputWriter>()
   /** Aborts when the inputs are no longer ours; null while they are not. */
@@ -102,7 +103,7 @@ class KafkaBuffer implements EventBuffer {
     this.#quotaLog = new KafkaQuotaLog(producer, stateLog, topics)
     this.#outputs = new KafkaOutputs({ client, topics, stateLog, eventReader, producer, clock, log })
     this.#tally = new DeadLetterTally(deadLetterReader)
-    this.#undecodable = new UndecodableRecords(producer, topics, clock, log)
+    this.#undecodable = new UndecodableRecords(topics, clock, log)
     this.#inputs = new GroupMember(client, { groupId: topics.inputsGroup, topic: topics.state, clock, log })
   }
 
@@ -182,8 +183,10 @@ class KafkaBuffer implements EventBuffer {
     return this.#run(() => this.#outputs.open(outputs))
   }
 
-  takeShare(output: string, signal: AbortSignal): Promise<OutputShare> {
-    return this.#run(() => this.#outputs.of(output).takeShare(AbortSignal.any([signal, this.#parts.closed.signal])))
+  /** Not among what `close` waits for: it ends it. */
+  async takeShare(output: string, signal: AbortSignal): Promise<OutputShare> {
+    this.#assertOpen()
+    return this.#outputs.of(output).takeShare(AbortSignal.any([signal, this.#parts.closed.signal]))
   }
 
   read(output: string, range: ReadRange): BatchStream {
@@ -204,9 +207,12 @@ class KafkaBuffer implements EventBuffer {
   commit(output: string, cursor: Cursor, deadLetters: readonly DeadLetter[]): Promise<void> {
     return this.#run(async () => {
       const found = this.#outputs.of(output)
-      await this.#undecodable.settled()
-      // First the letters: a kill between the two keeps one twice, and loses none.
-      if (deadLetters.length > 0) await this.#parts.producer.send([deadLetterRecords(deadLetters, this.#parts.topics)])
+      const passedOver = this.#undecodable.pending(output)
+      const letters = [...passedOver, ...deadLetters].filter((letter) => !this.#keptLetters.has(letter))
+      // First the letters: a kill between the two keeps one twice, and loses none. A commit that is tried again brings the same ones.
+      if (letters.length > 0) await this.#parts.producer.send([deadLetterRecords(letters, this.#parts.topics)])
+      for (const letter of letters) this.#keptLetters.add(letter)
+      this.#undecodable.kept(output, passedOver)
       await found.commit(parseCursor(cursor))
     })
   }

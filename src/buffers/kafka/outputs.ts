@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { KafkaClient } from '../../kafka/client.ts'
-import { commitOffsets } from '../../kafka/group-offsets.ts'
+import { commitOffsets, readOffsets } from '../../kafka/group-offsets.ts'
 import type { PartitionReader } from '../../kafka/partition-reader.ts'
 import type { RecordProducer } from '../../kafka/record-producer.ts'
 import type { OutputStart } from '../../pipeline/buffer.ts'
@@ -32,7 +32,8 @@ export class KafkaOutputs {
 
   /**
    * A new output's beginning is committed to its group first and then written down, so that a known output always has offsets: one
-   * without them was forgotten by the broker, and must not begin anew in silence.
+   * without them was forgotten by the broker, and must not begin anew in silence. A group that has offsets keeps them: another process was
+   * quicker, or the state was lost, and all that was delivered would come again.
    */
   async open(outputs: readonly OutputStart[]): Promise<void> {
     const { topics, client, stateLog, eventReader } = this.#options
@@ -43,8 +44,11 @@ export class KafkaOutputs {
         if (!saved.open) await this.#save(name, { ...saved, open: true })
         continue
       }
-      const begin = await eventReader.offsets(known.size === 0 || startFrom === 'oldest' ? 'earliest' : 'latest')
-      await commitOffsets(client, topics.outputGroup(name), topics.events, begin)
+      const begin = new Map(await eventReader.offsets(known.size === 0 || startFrom === 'oldest' ? 'earliest' : 'latest'))
+      const group = topics.outputGroup(name)
+      const committed = await readOffsets(client, group, topics.events, [...begin.keys()])
+      for (const [partition, position] of committed) if (position !== null) begin.set(partition, position.offset)
+      if ([...committed.values()].includes(null)) await commitOffsets(client, group, topics.events, begin)
       await this.#save(name, { begin: vectorOf(begin), missedEvents: 0, open: true })
     }
     const names = new Set(outputs.map(({ name }) => name))

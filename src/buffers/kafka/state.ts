@@ -5,12 +5,15 @@ import { STATE_PARTITION, type StateLog } from './state-log.ts'
 import { jsonRecord, LAYOUT_VERSION } from './state-records.ts'
 import type { Topics } from './topics.ts'
 
+/** `leave`: go on without, and leave it marked as lost; `accept`: from here on what is there is the state. */
+export type LostState = 'refuse' | 'leave' | 'accept'
+
 interface StateOptions {
   readonly topics: Topics
   readonly stateLog: StateLog
   readonly eventReader: PartitionReader
   readonly producer: RecordProducer
-  readonly allowLostState: boolean
+  readonly lostState: LostState
   readonly readOnly: boolean
   /** Makes the topics that are missing, or says which are. */
   readonly ensureTopics: () => Promise<void>
@@ -21,19 +24,20 @@ interface StateOptions {
  * those that were hidden then be lost: that is never taken for a first start.
  */
 export async function openState(options: StateOptions): Promise<void> {
-  const { topics, stateLog, eventReader, producer, allowLostState, readOnly, ensureTopics } = options
+  const { topics, stateLog, eventReader, producer, lostState, readOnly, ensureTopics } = options
   await ensureTopics()
   const { layout } = await stateLog.refresh()
   if (layout !== null && layout.version > LAYOUT_VERSION)
     throw new FatalError(`the state topic ${topics.state} was written by a newer version (layout ${layout.version}); start that version`)
   if (layout !== null) return
   const ends = await eventReader.offsets('latest')
-  if (!allowLostState && [...ends.values()].some((offset) => offset > 0))
+  const isLost = [...ends.values()].some((offset) => offset > 0)
+  if (isLost && lostState === 'refuse')
     throw new FatalError(
       `the topic ${topics.events} holds events, but ${topics.state} is empty: the state is lost. ` +
-        'Say from when each service goes on with `tap-collector reset`, or use another topic_prefix',
+        'Say from when they go on with `tap-collector reset`, naming every service at once, or use another topic_prefix',
     )
-  if (readOnly) return
+  if (readOnly || (isLost && lostState === 'leave')) return
   const { key, value } = jsonRecord({ kind: 'layout' }, { version: LAYOUT_VERSION })
   await producer.send([{ topic: topics.state, partition: STATE_PARTITION, records: [{ key: Buffer.from(key), value }] }])
 }

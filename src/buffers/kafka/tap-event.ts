@@ -1,3 +1,4 @@
+import { sizeOfVarint, writeVarint } from '../../kafka/varint.ts'
 import { FINGERPRINT_BYTES, type Pull } from '../../pipeline/event.ts'
 import type { Window } from '../../pipeline/unit.ts'
 import { HEADER_BYTES, readSchema, SingleObjectCodec } from './single-object.ts'
@@ -48,10 +49,10 @@ export function tapEventEncoder(pull: Pull, { from, to }: Window): (fingerprint:
   return (fingerprint, event) => {
     if (fingerprint.length !== FINGERPRINT_BYTES) throw new RangeError(`a fingerprint of ${fingerprint.length} bytes`)
     const at = prefix.length + FINGERPRINT_BYTES
-    const record = Buffer.allocUnsafe(at + lengthBytes(event.length) + event.length)
+    const record = Buffer.allocUnsafe(at + sizeOfVarint(event.length) + event.length)
     record.set(prefix, 0)
     record.set(fingerprint, prefix.length)
-    record.set(event, writeLength(record, at, event.length))
+    record.set(event, writeVarint(record, event.length, at))
     return record
   }
 }
@@ -74,7 +75,7 @@ export function tapEventDecoder(codec: SingleObjectCodec): TapEventDecoder {
     // The codec has checked it against the schema.
     const value = codec.decode(record) as TapEvent
     const pull = { inputId: value.input_id, service: value.service, pulledAt: value.pulled_at, environment: value.environment }
-    const prefixEnd = record.length - value.event.length - lengthBytes(value.event.length) - FINGERPRINT_BYTES
+    const prefixEnd = record.length - value.event.length - sizeOfVarint(value.event.length) - FINGERPRINT_BYTES
     const isOwn = record.compare(codec.header, 0, HEADER_BYTES, 0, HEADER_BYTES) === 0
     const tail = isOwn ? readTail(record, prefixEnd) : null
     // Another writer may have spent more bytes on the length than it needs; then the prefix is not where it was looked for.
@@ -107,21 +108,4 @@ function readTail(record: Buffer, at: number): { readonly fingerprint: Uint8Arra
   // Avro's long is a zigzag number; a length is never negative.
   if (length % 2 !== 0 || position + length / 2 !== record.length) return null
   return { fingerprint: record.subarray(at, at + FINGERPRINT_BYTES), event: record.subarray(position) }
-}
-
-function lengthBytes(length: number): number {
-  let bytes = 1
-  for (let rest = length * 2; rest >= 128; rest = Math.floor(rest / 128)) bytes += 1
-  return bytes
-}
-
-function writeLength(record: Buffer, at: number, length: number): number {
-  let position = at
-  let rest = length * 2
-  for (; rest >= 128; rest = Math.floor(rest / 128)) {
-    record[position] = (rest % 128) | 0x80
-    position += 1
-  }
-  record[position] = rest
-  return position + 1
 }

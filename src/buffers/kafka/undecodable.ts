@@ -1,24 +1,23 @@
 import type { Logger } from 'pino'
-import type { RecordProducer } from '../../kafka/record-producer.ts'
 import type { Clock } from '../../pipeline/clock.ts'
 import { describeError } from '../../pipeline/errors.ts'
 import { FINGERPRINT_BYTES } from '../../pipeline/event.ts'
 import type { DeadLetter } from '../../pipeline/unit.ts'
 import type { Undecodable } from './batches.ts'
 import type { Topics } from './topics.ts'
-import { deadLetterRecords } from './unit-records.ts'
+
+/** Of what may be anything the head tells enough. */
+const HEAD_BYTES = 64 * 1024
 
 /** Records of the events topic that are no events: one dead letter and one line in the log each, and reading goes on behind them. */
 export class UndecodableRecords {
-  readonly #producer: RecordProducer
   readonly #topics: Topics
   readonly #clock: Clock
   readonly #log: Logger
   readonly #told = new Set<string>()
-  #pending: DeadLetter[] = []
+  readonly #pending = new Map<string, DeadLetter[]>()
 
-  constructor(producer: RecordProducer, topics: Topics, clock: Clock, log: Logger) {
-    this.#producer = producer
+  constructor(topics: Topics, clock: Clock, log: Logger) {
     this.#topics = topics
     this.#clock = clock
     this.#log = log
@@ -38,18 +37,19 @@ export class UndecodableRecords {
       output,
       reason,
       at: this.#clock.now(),
-      event: value.slice(),
+      event: value.slice(0, HEAD_BYTES),
       size: value.length,
       fingerprint: new Uint8Array(FINGERPRINT_BYTES),
     }
-    this.#pending.push(letter)
+    this.#pending.set(output, [...(this.#pending.get(output) ?? []), letter])
   }
 
-  /** Keeps what was told. A commit waits for this, or the letter of what it passes over could be lost. */
-  async settled(): Promise<void> {
-    const sent = [...this.#pending]
-    if (sent.length === 0) return
-    await this.#producer.send([deadLetterRecords(sent, this.#topics)])
-    this.#pending = this.#pending.filter((letter) => !sent.includes(letter))
+  /** What was told of the output and is not kept yet. Its commit keeps it first, or the letter of what it passes over could be lost. */
+  pending(output: string): readonly DeadLetter[] {
+    return this.#pending.get(output) ?? []
+  }
+
+  kept(output: string, letters: readonly DeadLetter[]): void {
+    this.#pending.set(output, this.pending(output).filter((letter) => !letters.includes(letter)))
   }
 }
