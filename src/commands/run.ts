@@ -8,8 +8,6 @@ import { onSignals } from './signals.ts'
 import { version } from './version.ts'
 
 const DEFAULT_TIMEOUT_S = 600
-/** After the first signal; what supervises the process waits for ten seconds. */
-const LEAVE_AT_LATEST_MS = 8_500
 /** Between the end of all work and the end of the process. */
 const LEAVE_AFTER_MS = 1_000
 
@@ -32,15 +30,9 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
   process.on('unhandledRejection', bug)
 
   const stop = new AbortController()
-  let cancelLeaving = (): void => undefined
   const signals = onSignals((signal) => {
     log.info(`${signal}: finishing what is in flight; a second signal leaves at once`)
     stop.abort(new Error(`stopped by ${signal}`))
-    // A buffer or an endpoint that answers nothing must not keep the process; all that is durable is so already.
-    cancelLeaving = systemClock.after(LEAVE_AT_LATEST_MS, () => {
-      log.warn(`Not ended ${LEAVE_AT_LATEST_MS / 1_000} s after ${signal}: leaving; nothing is lost, what was in flight comes again`)
-      process.exit(EXIT.ok)
-    })
   }, log)
   const timeoutMs = (options.timeout ?? DEFAULT_TIMEOUT_S) * 1_000
   const timedOut = { value: false }
@@ -73,7 +65,6 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
     return bug(error)
   } finally {
     cancelTimeout()
-    cancelLeaving()
     signals.dispose()
     process.off('uncaughtException', bug)
     process.off('unhandledRejection', bug)

@@ -1,4 +1,4 @@
-import type { DeadLetter } from '../../pipeline/unit.ts'
+import type { DeadLetter, Window } from '../../pipeline/unit.ts'
 import { readSchema, SingleObjectCodec } from './single-object.ts'
 
 /** What avsc makes of the schema. */
@@ -6,6 +6,8 @@ interface WireDeadLetter {
   readonly input_id: string
   readonly service: string
   readonly pulled_at: number
+  readonly window_from: number | null
+  readonly window_to: number | null
   readonly environment: string | null
   readonly output: string | null
   readonly reason: string
@@ -18,13 +20,16 @@ interface WireDeadLetter {
 /** A change of the schema adds the former one here as a second argument, or what lies in the topic could no longer be read. */
 export const deadLetterCodec = new SingleObjectCodec(readSchema('dead-letter'))
 
-export function encodeDeadLetter(letter: DeadLetter): Buffer {
+/** `window`: that of the unit; null where an output refused the event, for a batch no longer tells. */
+export function encodeDeadLetter(letter: DeadLetter, window: Window | null = null): Buffer {
   const { inputId, service, pulledAt, environment, output, reason, at, size, fingerprint, event } = letter
   const value: WireDeadLetter = {
     // avsc writes half a surrogate pair as bytes that strict readers refuse.
     input_id: inputId.toWellFormed(),
     service: service.toWellFormed(),
     pulled_at: pulledAt,
+    window_from: window?.from ?? null,
+    window_to: window?.to ?? null,
     environment: environment?.toWellFormed() ?? null,
     output: output?.toWellFormed() ?? null,
     reason: reason.toWellFormed(),
@@ -39,6 +44,6 @@ export function encodeDeadLetter(letter: DeadLetter): Buffer {
 /** Throws UndecodableRecordError. */
 export function decodeDeadLetter(record: Buffer): DeadLetter {
   // The codec has checked it against the schema.
-  const { input_id, pulled_at, ...rest } = deadLetterCodec.decode(record) as WireDeadLetter
+  const { input_id, pulled_at, window_from: _from, window_to: _to, ...rest } = deadLetterCodec.decode(record) as WireDeadLetter
   return { ...rest, inputId: input_id, pulledAt: pulled_at }
 }

@@ -1,6 +1,6 @@
 import type { TopicRecords } from '../../kafka/transactional-producer.ts'
 import { eventsOf, FINGERPRINT_BYTES } from '../../pipeline/event.ts'
-import type { DeadLetter, Unit } from '../../pipeline/unit.ts'
+import type { DeadLetter, Unit, Window } from '../../pipeline/unit.ts'
 import { encodeDeadLetter } from './dead-letter.ts'
 import { eventKey, tapEventEncoder } from './tap-event.ts'
 import type { Topics } from './topics.ts'
@@ -25,13 +25,13 @@ export function unitRecords(unit: Unit, topics: Topics, eventPartitions: number)
     }
   }
   const events = [...byPartition].map(([partition, records]): TopicRecords => ({ topic: topics.events, partition, records }))
-  return unit.deadLetters.length === 0 ? events : [...events, deadLetterRecords(unit.deadLetters, topics)]
+  return unit.deadLetters.length === 0 ? events : [...events, deadLetterRecords(unit.deadLetters, topics, unit.window)]
 }
 
-export function deadLetterRecords(letters: readonly DeadLetter[], topics: Topics): TopicRecords {
+export function deadLetterRecords(letters: readonly DeadLetter[], topics: Topics, window: Window | null = null): TopicRecords {
   const records = letters.map((letter) => ({
     key: eventKey(letter.inputId, letter.service, letter.fingerprint),
-    value: encodeDeadLetter(letter),
+    value: encodeDeadLetter(letter, window),
   }))
   return { topic: topics.deadLetters, partition: 0, records }
 }

@@ -27,7 +27,9 @@ const LETTER: DeadLetter = {
 }
 
 test.each(vectorsOf('dead-letter'))('is written and read as another implementation does: output $value.output', (vector) => {
-  expect(hex(encodeDeadLetter(letterOf(vector)))).toBe(vector.record)
+  const { window_from: from, window_to: to } = vector.value
+  const window = from === null ? null : { from: Number(from), to: Number(to) }
+  expect(hex(encodeDeadLetter(letterOf(vector), window))).toBe(vector.record)
   expect(decodeDeadLetter(bytes(vector.record))).toEqual(letterOf(vector))
 })
 

@@ -28,7 +28,8 @@ def vector(name, value):
 
 event = {"input_id": "12345", "service": "clicksBlocked", "pulled_at": 1764000000123, "window_from": 1763999700000,
          "window_to": 1764000000000, "environment": None, "fingerprint": bytes(range(16)), "event": b'{"n":12345678901234567890,"x":0.0}'}
-letter = {"input_id": "12345", "service": "messagesDelivered", "pulled_at": 1764000000123, "environment": "prod", "output": "devo_1",
+letter = {"input_id": "12345", "service": "messagesDelivered", "pulled_at": 1764000000123, "window_from": None, "window_to": None,
+          "environment": "prod", "output": "devo_1",
           "reason": "too large", "at": 1764000000999, "size": 9000000, "fingerprint": bytes(range(16)), "event": b'{"a":'}
 records = [
     vector("tap-event", event),
@@ -36,7 +37,7 @@ records = [
     vector("tap-event", {**event, "pulled_at": 0, "window_from": -1, "event": b""}),
     vector("tap-event", {**event, "environment": "", "fingerprint": bytes(range(255, 239, -1)), "event": bytes(range(256))}),
     vector("dead-letter", letter),
-    vector("dead-letter", {**letter, "environment": None, "output": None}),
+    vector("dead-letter", {**letter, "environment": None, "output": None, "window_from": 1763999700000, "window_to": 1764000000000}),
 ]
 
 # The headers of schemas with everything that the canonical form leaves out, renames or writes once.
