@@ -9,11 +9,20 @@ import type { Counters } from '../pipeline/counters.ts'
 import { ConfigurationError, describeError, RetryableError } from '../pipeline/errors.ts'
 import type { Source } from '../pipeline/source.ts'
 import { supervise, type Output } from '../pipeline/supervisor.ts'
+import type { Connect } from '../sinks/devo/connection.ts'
+import type { HttpRequest } from '../sources/proofpoint-tap/http.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { startHealthServer, type HealthServer } from '../telemetry/health.ts'
 import { openBuffer } from './buffer.ts'
 import { createOutput } from './components.ts'
 import { readiness } from './readiness.ts'
+
+/** What a simulation puts in the place of the real thing, beside the clock. Left out, each is the real thing. */
+export interface Seams {
+  readonly request?: HttpRequest
+  readonly connect?: Connect
+  readonly openBuffer?: (config: CollectorConfig, options: { readonly clock: Clock; readonly log: Logger }) => Promise<EventBuffer>
+}
 
 export interface CollectorOptions {
   readonly config: CollectorConfig
@@ -22,6 +31,7 @@ export interface CollectorOptions {
   readonly counters: Counters
   readonly stop: AbortSignal
   readonly once: boolean
+  readonly seams?: Seams
 }
 
 /**
@@ -29,7 +39,7 @@ export interface CollectorOptions {
  * Throws ConfigurationError (start times, which need the state), FatalError and bugs; with `once` also what could not be reached.
  */
 export async function runCollector(options: CollectorOptions): Promise<void> {
-  const { config, clock, log, counters, stop, once } = options
+  const { config, clock, log, counters, stop, once, seams: { request, connect } = {} } = options
   const conditions = new Conditions(() => clock.now())
   const open: { buffer: EventBuffer | null; http: HealthServer | null; sources: readonly Source[]; outputs: readonly Output[] } = {
     buffer: null,
@@ -48,8 +58,8 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
     if (buffer === null) return
     open.buffer = buffer
     await serve()
-    open.sources = await createTapSources(config.inputs, { clock, log, quotaLog: buffer, conditions, counters })
-    open.outputs = config.outputs.map((output) => createOutput(output, config, { clock, log }))
+    open.sources = await createTapSources(config.inputs, { clock, log, quotaLog: buffer, conditions, counters, ...(request && { request }) })
+    open.outputs = config.outputs.map((output) => createOutput(output, config, { clock, log, ...(connect && { connect }) }))
     await supervise({ sources: open.sources, outputs: open.outputs, buffer, clock, log, conditions, counters, stop, once })
   } finally {
     await Promise.allSettled([...open.sources.map((source) => source.close()), ...open.outputs.map(({ sink }) => sink.close())])
@@ -60,7 +70,7 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
 
 /** A state folder that cannot be written and brokers that are away are waited for; null where the stop came first. */
 async function openWhenPossible(
-  { config, clock, log, stop, once }: CollectorOptions,
+  { config, clock, log, stop, once, seams = {} }: CollectorOptions,
   conditions: Conditions,
   onWait: () => Promise<void>,
 ): Promise<EventBuffer | null> {
@@ -68,7 +78,7 @@ async function openWhenPossible(
   const stopped = (): boolean => stop.aborted
   while (!stopped()) {
     try {
-      const buffer = await openBuffer(config, { clock, log })
+      const buffer = await (seams.openBuffer ?? openBuffer)(config, { clock, log })
       try {
         await assertStartTimes(config, buffer, clock.now())
       } catch (error) {

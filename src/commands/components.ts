@@ -5,6 +5,7 @@ import type { Clock } from '../pipeline/clock.ts'
 import type { Output } from '../pipeline/supervisor.ts'
 import type { Sink } from '../pipeline/sink.ts'
 import { createConsoleSink } from '../sinks/console/sink.ts'
+import type { Connect } from '../sinks/devo/connection.ts'
 import { createDevoSink } from '../sinks/devo/sink.ts'
 import { TAP_SERVICES } from '../sources/proofpoint-tap/services.ts'
 import { onlyServices } from '../transforms/services.ts'
@@ -19,10 +20,17 @@ export function tagger(config: CollectorConfig): (inputId: string, service: stri
     tags.get(`${inputId}/${service}`) ?? tables.get(service) ?? `mail.proofpoint.tapsiem_v2.${service.toLowerCase()}`
 }
 
-export function createOutput(output: OutputConfig, config: CollectorConfig, { clock, log }: { clock: Clock; log: Logger }): Output {
+interface OutputDependencies {
+  readonly clock: Clock
+  readonly log: Logger
+  /** The seam of outputs to Devo: default TLS. */
+  readonly connect?: Connect
+}
+
+export function createOutput(output: OutputConfig, config: CollectorConfig, dependencies: OutputDependencies): Output {
   return {
     name: output.name,
-    sink: createSink(output, config, clock, log),
+    sink: createSink(output, config, dependencies),
     transforms: output.services === null ? [] : [onlyServices(subsetOf(output.services, config))],
     shipmentsInFlight: output.shipmentsInFlight,
     maxShipmentEvents: output.maxShipmentEvents,
@@ -31,8 +39,8 @@ export function createOutput(output: OutputConfig, config: CollectorConfig, { cl
   }
 }
 
-function createSink(output: OutputConfig, config: CollectorConfig, clock: Clock, log: Logger): Sink {
-  const context = { name: output.name, clock, log, hostName: hostname(), tagOf: tagger(config) }
+function createSink(output: OutputConfig, config: CollectorConfig, dependencies: OutputDependencies): Sink {
+  const context = { ...dependencies, name: output.name, hostName: hostname(), tagOf: tagger(config) }
   switch (output.type) {
     case 'devo_platform':
       return createDevoSink(output.config, context)

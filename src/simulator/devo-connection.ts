@@ -1,7 +1,6 @@
-import type { Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../pipeline/clock.ts'
 import type { DevoBehaviour } from './devo-behaviours.ts'
+import type { DevoPeer } from './devo-peer.ts'
 
 const NEWLINE = 0x0a
 
@@ -21,34 +20,25 @@ export interface ConnectionEvents {
  *
  *     reading ──trigger──▶ stopped ──delayMs──▶ ended ──client's end──▶ closed
  *        └──────────────client's end──────────────▶┘
- *
- * It holds both sockets: a FIN without close_notify and a reset need the TCP one under the TLS one.
  */
 export class DevoConnection {
-  readonly #tls: TLSSocket
-  readonly #tcp: Socket
+  readonly #peer: DevoPeer
   readonly #clock: Clock
   readonly #events: ConnectionEvents
   #behaviour: DevoBehaviour
   #state: 'reading' | 'stopped' | 'ended' = 'reading'
   #began = false
-  #clientEnded = false
-  #finSent = false
   #lines = 0
   /** The start of a line whose end has not come yet. */
   #pieces: Buffer[] = []
   #timers = new Set<() => void>()
 
-  constructor(tls: TLSSocket, tcp: Socket, behaviour: DevoBehaviour, clock: Clock, events: ConnectionEvents) {
-    this.#tls = tls
-    this.#tcp = tcp
+  constructor(peer: DevoPeer, behaviour: DevoBehaviour, clock: Clock, events: ConnectionEvents) {
+    this.#peer = peer
     this.#behaviour = behaviour
     this.#clock = clock
     this.#events = events
-    tls.on('error', () => tcp.destroy())
-    tls.on('data', (chunk: Buffer) => this.#read(chunk))
-    tls.on('end', () => this.#halfClosed())
-    tls.on('close', () => this.#cancelTimers())
+    peer.watch({ data: (chunk) => this.#read(chunk), ended: () => this.#halfClosed(), closed: () => this.#cancelTimers() })
     this.#obey()
   }
 
@@ -61,28 +51,8 @@ export class DevoConnection {
   end(how: DevoBehaviour['ends']): void {
     this.#state = 'ended'
     this.#cancelTimers()
-    if (how === 'reset') {
-      this.#tcp.resetAndDestroy()
-      return
-    }
-    if (how === 'nothing') {
-      this.#tls.pause()
-      return
-    }
-    if (how === 'close_notify') {
-      // Node loses it where a write is still under way: for one turn of the loop after any, that of the session tickets too.
-      setImmediate(() => this.#tls.end())
-    } else {
-      this.#finSent = true
-      this.#tcp.end(() => this.#closeAfterFin())
-    }
-    // Read on, so that the client's end is seen; nobody receives what comes.
-    this.#tls.resume()
-  }
-
-  /** Under a TCP end of our own Node closes nothing by itself. */
-  #closeAfterFin(): void {
-    if (this.#finSent && this.#clientEnded) this.#tcp.destroySoon()
+    if (how === 'nothing') this.#peer.pause()
+    else this.#peer.end(how)
   }
 
   #obey(): void {
@@ -90,7 +60,7 @@ export class DevoConnection {
       if (this.#behaviour.delayMs === 0) this.#stop()
       else this.#after(this.#behaviour.delayMs, () => this.end(this.#behaviour.ends))
     }
-    if (this.#behaviour.reads === 'nothing' && this.#state === 'reading') this.#tls.pause()
+    if (this.#behaviour.reads === 'nothing' && this.#state === 'reading') this.#peer.pause()
   }
 
   #read(chunk: Buffer): void {
@@ -107,8 +77,8 @@ export class DevoConnection {
     this.#consume(chunk)
     const { bytesPerSecond } = this.#behaviour
     if (bytesPerSecond !== null) {
-      this.#tls.pause()
-      this.#after((chunk.length / bytesPerSecond) * 1000, () => this.#tls.resume())
+      this.#peer.pause()
+      this.#after((chunk.length / bytesPerSecond) * 1000, () => this.#peer.resume())
     }
     this.#events.changed()
   }
@@ -140,16 +110,15 @@ export class DevoConnection {
       this.end(this.#behaviour.ends)
       return
     }
-    this.#tls.pause()
+    this.#peer.pause()
     this.#after(this.#behaviour.delayMs, () => this.end(this.#behaviour.ends))
   }
 
   #halfClosed(): void {
-    this.#clientEnded = true
     this.#events.changed()
     const { stopsAt, reads, ends } = this.#behaviour
-    if (this.#state === 'ended') this.#closeAfterFin()
-    else if (stopsAt === 'half-close') this.#stop()
+    if (this.#state === 'ended') return
+    if (stopsAt === 'half-close') this.#stop()
     else if (stopsAt === 'first byte') this.end('close_notify')
     else if (typeof stopsAt === 'object') this.end(reads === 'count' ? 'close_notify' : ends)
     else if (stopsAt === 'handshake' && reads === 'count') this.end('close_notify')

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../pipeline/clock.ts'
 import type { Issued } from './certificates.ts'
 import { type DevoBehaviour, behaviours } from './devo-behaviours.ts'
 import { DevoConnection } from './devo-connection.ts'
+import { SocketPeer } from './devo-peer.ts'
 import { DevoTally, type TallyOptions } from './devo-tally.ts'
 
 export interface DevoReceiverOptions extends TallyOptions {
@@ -180,7 +181,7 @@ export class DevoReceiver {
     this.connections.secured += 1
     const number = this.connections.secured
     const behaviour = this.#next.shift() ?? (typeof this.behaviour === 'function' ? this.behaviour(number) : this.behaviour)
-    const connection = new DevoConnection(socket, tcp, behaviour, this.#clock, {
+    const connection = new DevoConnection(new SocketPeer(socket, tcp), behaviour, this.#clock, {
       received: (line) => this.tally.add(line, number),
       discarded: (lines) => (this.discardedEvents += lines),
       began: () => {
