@@ -2,6 +2,10 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
+export const PRODUCE = 0
+export const JOIN_GROUP = 11
+export const INIT_PRODUCER_ID = 22
+export const ADD_PARTITIONS_TO_TXN = 24
 export const END_TXN = 26
 
 /** What becomes of a request: on its way; never sent, and the connections cut; or sent, and cut in the place of its answer. */
@@ -15,11 +19,19 @@ export interface KafkaProxy {
   closeAll(): Promise<void>
 }
 
+/** What the broker is told in place of what the client asks for. */
+export interface ProxyOptions {
+  /** A transaction that is open for longer is aborted. */
+  readonly transactionTimeoutMs?: number
+  /** A member that is silent for longer is expelled. */
+  readonly sessionTimeoutMs?: number
+}
+
 /**
  * Between a client and one broker on 127.0.0.1, so that a request or its answer is lost at a known point. The addresses in the broker's
  * answers become the proxy's. Ends with the test.
  */
-export async function startProxy(broker: string): Promise<KafkaProxy> {
+export async function startProxy(broker: string, options: ProxyOptions = {}): Promise<KafkaProxy> {
   const brokerPort = Number(broker.split(':')[1])
   const pairs = new Set<readonly [client: Socket, upstream: Socket]>()
   const cut = (): void => {
@@ -34,7 +46,10 @@ export async function startProxy(broker: string): Promise<KafkaProxy> {
     const unanswered = new Set<number>()
     let tail: Promise<void> = Promise.resolve()
     client.on('data', frames((frame) => {
-      const fate = proxy.fate(frame.readInt16BE(4))
+      const apiKey = frame.readInt16BE(4)
+      const timeoutMs = { [INIT_PRODUCER_ID]: options.transactionTimeoutMs, [JOIN_GROUP]: options.sessionTimeoutMs }[apiKey]
+      if (timeoutMs !== undefined) writeTimeout(frame, timeoutMs)
+      const fate = proxy.fate(apiKey)
       tail = tail.then(async () => {
         const decided = await fate
         if (decided === 'lose answer') unanswered.add(frame.readInt32BE(8))
@@ -83,6 +98,12 @@ function frames(take: (frame: Buffer) => void): (bytes: Buffer) => void {
       rest = rest.subarray(end)
     }
   }
+}
+
+/** Behind two texts that may be null: the client's id, and the transactional id or the group. So in all versions that kafkajs knows. */
+function writeTimeout(frame: Buffer, timeoutMs: number): void {
+  const clientIdEnd = 14 + Math.max(0, frame.readInt16BE(12))
+  frame.writeInt32BE(timeoutMs, clientIdEnd + 2 + Math.max(0, frame.readInt16BE(clientIdEnd)))
 }
 
 /** A port always stands behind its host. */
