@@ -28,10 +28,20 @@ export interface SourceService {
   readonly startTime: number | null
 }
 
-/** Durable log of the requests sent, by minute; the buffer keeps it. A request may only be sent after `count` has resolved. */
+/** At most `requests` from the minute `since` on. */
+export interface MinuteLimit {
+  readonly since: number
+  readonly requests: number
+}
+
+/** Durable log of the requests sent, by minute; the buffer keeps it. A request may only be sent after `count` has resolved with true. */
 export interface QuotaLog {
   /** Requests of the last 24 hours at least: [minute since the epoch, requests]. */
   load(pool: string): Promise<readonly (readonly [minute: number, requests: number])[]>
-  /** Adds one request to the minute; durable once resolved. Forgets minutes before `forgetBefore`. */
-  count(pool: string, minute: number, forgetBefore: number): Promise<void>
+  /**
+   * Adds one request to the minute; durable once resolved. Forgets minutes before `forgetBefore`. False: with what other processes have counted
+   * meanwhile a limit allows no more, and nothing was added; minutes after this one (the clock was set back) do not count for that. A log in
+   * which only one process counts at a time need not look.
+   */
+  count(pool: string, minute: number, forgetBefore: number, limits?: readonly MinuteLimit[]): Promise<boolean>
 }

@@ -1,6 +1,7 @@
 import type { BatchStream, BufferSnapshot, EventBuffer, InputOwnership } from '../../src/pipeline/buffer.ts'
 import { RetryableError } from '../../src/pipeline/errors.ts'
 import { eventsOf } from '../../src/pipeline/event.ts'
+import type { MinuteLimit } from '../../src/pipeline/source.ts'
 import type { DeadLetter, Gap, ServiceState, Unit } from '../../src/pipeline/unit.ts'
 
 const keyOf = (inputId: string, service: string): string => `${inputId}/${service}`
@@ -44,12 +45,15 @@ export class MemoryBuffer implements EventBuffer {
     return [...(this.#minutes.get(pool) ?? [])]
   }
 
-  async count(pool: string, minute: number, forgetBefore: number): Promise<void> {
+  async count(pool: string, minute: number, forgetBefore: number, limits: readonly MinuteLimit[] = []): Promise<boolean> {
     if (this.quotaFails()) throw new RetryableError('the disk is full')
     const minutes = this.#minutes.get(pool) ?? new Map<number, number>()
     this.#minutes.set(pool, minutes)
+    const used = (since: number): number => [...minutes].reduce((sum, [known, requests]) => (known >= since && known <= minute + 1 ? sum + requests : sum), 0)
+    if (limits.some(({ since, requests }) => used(since) >= requests)) return false
     minutes.set(minute, (minutes.get(minute) ?? 0) + 1)
     for (const known of [...minutes.keys()]) if (known < forgetBefore) minutes.delete(known)
+    return true
   }
 
   requestsCounted(): number {

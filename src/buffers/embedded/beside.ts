@@ -27,7 +27,7 @@ export function openQuotaLogBeside(dir: string): QuotaLog & { close(): Promise<v
     }
     return {
       load: (pool) => tried('reading', () => requests.load(pool)),
-      count: (pool, minute, forgetBefore) => tried('writing to', () => db.transaction(() => requests.count(pool, minute, forgetBefore)).immediate()),
+      count: (...request) => tried('writing to', () => db.transaction(() => requests.count(...request)).immediate()),
       close: async () => void db.close(),
     }
   } catch (error) {

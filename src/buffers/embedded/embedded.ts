@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { BatchStream, BufferSnapshot, Cursor, EventBuffer, InputOwnership, OutputShare, OutputStart, ReadRange } from '../../pipeline/buffer.ts'
 import type { Clock } from '../../pipeline/clock.ts'
 import { describeError } from '../../pipeline/errors.ts'
+import type { MinuteLimit } from '../../pipeline/source.ts'
 import type { DeadLetter, ServiceState, Unit } from '../../pipeline/unit.ts'
 import { checkUnit } from './chunks.ts'
 import type { LogEnds } from './chunks.ts'
@@ -132,8 +133,8 @@ class EmbeddedBuffer implements EventBuffer {
     return this.#call('loadRequests', pool)
   }
 
-  async count(pool: string, minute: number, forgetBefore: number): Promise<void> {
-    await this.#call('countRequest', pool, minute, forgetBefore)
+  count(pool: string, minute: number, forgetBefore: number, limits?: readonly MinuteLimit[]): Promise<boolean> {
+    return this.#call('countRequest', pool, minute, forgetBefore, limits)
   }
 
   snapshot(): Promise<BufferSnapshot> {

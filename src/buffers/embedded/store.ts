@@ -2,6 +2,7 @@ import { mkdirSync, statSync } from 'node:fs'
 import type { Database } from 'better-sqlite3'
 import type { BufferSnapshot, OutputStart } from '../../pipeline/buffer.ts'
 import { FatalError } from '../../pipeline/errors.ts'
+import type { MinuteLimit } from '../../pipeline/source.ts'
 import type { DeadLetter, ServiceState, Unit } from '../../pipeline/unit.ts'
 import { ChunkLog } from './chunks.ts'
 import type { LogEnds, Page, PageRequest } from './chunks.ts'
@@ -117,8 +118,8 @@ export class EmbeddedStore {
     return this.#try('reading', () => this.#requests.load(pool))
   }
 
-  countRequest(pool: string, minute: number, forgetBefore: number): void {
-    this.#write(() => this.#requests.count(pool, minute, forgetBefore))
+  countRequest(pool: string, minute: number, forgetBefore: number, limits?: readonly MinuteLimit[]): boolean {
+    return this.#write(() => this.#requests.count(pool, minute, forgetBefore, limits))
   }
 
   snapshot(): BufferSnapshot {

@@ -221,7 +221,7 @@ class KafkaBuffer implements EventBuffer {
     return this.#run(() => this.#quotaLog.load(pool))
   }
 
-  count(pool: string, minute: number, forgetBefore: number): Promise<void> {
+  count(pool: string, minute: number, forgetBefore: number): Promise<boolean> {
     return this.#run(() => this.#quotaLog.count(pool, minute, forgetBefore))
   }
 

@@ -27,14 +27,14 @@ export class KafkaQuotaLog implements QuotaLog {
     return (await this.#stateLog.refresh()).requestsOf(pool)
   }
 
-  /** One after the other: an earlier and lower count must not land behind a later one. */
-  count(pool: string, minute: number, forgetBefore: number): Promise<void> {
+  /** One after the other: an earlier and lower count must not land behind a later one. The limits need no look: only the owner of the inputs counts. */
+  count(pool: string, minute: number, forgetBefore: number): Promise<boolean> {
     const next = this.#tail.then(() => this.#count(pool, minute, forgetBefore))
     this.#tail = next.catch(() => undefined)
     return next
   }
 
-  async #count(pool: string, minute: number, forgetBefore: number): Promise<void> {
+  async #count(pool: string, minute: number, forgetBefore: number): Promise<true> {
     const minutes = this.#counts.get(pool) ?? new Map<number, number>()
     this.#counts.set(pool, minutes)
     const count = (minutes.get(minute) ?? 0) + 1
@@ -53,5 +53,6 @@ export class KafkaQuotaLog implements QuotaLog {
         records: records.map(({ key, value }) => ({ key: Buffer.from(key), value })),
       },
     ])
+    return true
   }
 }

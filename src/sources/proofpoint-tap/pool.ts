@@ -128,7 +128,10 @@ export class RequestPool {
     }
     if ((this.use.remaining(now) ?? Infinity) >= PLENTY) this.#isScarce = false
     if (!asking.isCaughtUp) this.#catchingUp.reserve(now)
-    await this.#count(now, asking)
+    if (!(await this.#count(now, asking))) {
+      if (!asking.isCaughtUp) this.#catchingUp.giveBack(now)
+      return AGAIN
+    }
     asking.signal.throwIfAborted()
     const era = this.#era
     const response = await request()
@@ -166,27 +169,32 @@ export class RequestPool {
     })
   }
 
-  async #count(reservedAt: number, asking: Asking): Promise<void> {
+  /** False: other processes have used up what was left. */
+  async #count(reservedAt: number, asking: Asking): Promise<boolean> {
     let at = reservedAt
-    await this.#insist('writing', asking, async () => {
+    const isCounted = await this.#insist('writing', asking, async () => {
       const now = this.#deps.clock.now()
       this.use.move(at, now)
       at = now
-      await this.#deps.quotaLog.count(this.key, minuteOf(now), this.use.forgetBefore(now))
-      this.use.written(now)
+      const isTaken = await this.#deps.quotaLog.count(this.key, minuteOf(now), this.use.forgetBefore(now), this.use.minuteLimits(now))
+      if (isTaken) this.use.written(now)
+      return isTaken
     })
+    if (isCounted) return true
+    this.use.giveBack(at)
+    this.refresh()
+    return false
   }
 
   /** No request is sent that is not in the log. */
-  async #insist(what: string, asking: Asking, work: () => Promise<void>): Promise<void> {
+  async #insist<Result>(what: string, asking: Asking, work: () => Promise<Result>): Promise<Result> {
     const backoff = new Backoff(SECOND_MS, MINUTE_MS, this.#deps.random)
     for (;;) {
       asking.signal.throwIfAborted()
       try {
         const done = this.#logging.then(work)
         this.#logging = done.catch(() => undefined)
-        await done
-        return
+        return await done
       } catch (error) {
         if (!(error instanceof RetryableError)) throw error
         const reason = `${what} the log of requests failed, so none is sent: ${describeError(error)}`

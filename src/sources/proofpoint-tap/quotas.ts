@@ -1,3 +1,4 @@
+import type { MinuteLimit } from '../../pipeline/source.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from './windows.ts'
 
 /** At most `requests` in any `periodMs`. */
@@ -52,6 +53,11 @@ export class QuotaUse {
     return true
   }
 
+  /** A reservation that the log has not taken. */
+  giveBack(at: number): void {
+    this.#add(minuteOf(at), -1)
+  }
+
   /** A reservation is written down in a later minute than it was made. */
   move(from: number, to: number): void {
     if (minuteOf(from) === minuteOf(to)) return
@@ -87,6 +93,11 @@ export class QuotaUse {
       return tooMany <= 0 ? now : now + periodMs
     })
     return Math.max(now, ...times)
+  }
+
+  /** The limits as the log can hold them, for a request that is counted now. */
+  minuteLimits(now: number): MinuteLimit[] {
+    return this.#limits.map(({ periodMs, requests }) => ({ since: minuteOf(now - periodMs) - ON_THE_WAY_MINUTES, requests }))
   }
 
   /** No limit asks for minutes before this one. */
