@@ -7,54 +7,76 @@ import { FolderInUseError } from '../buffers/embedded/lock.ts'
 import { NOTHING_YET, readSnapshot } from '../buffers/embedded/reader.ts'
 import { openKafkaBuffer } from '../buffers/kafka/kafka.ts'
 import type { LostState } from '../buffers/kafka/state.ts'
+import { assertNotInKafka } from '../buffers/move/guard.ts'
+import { readPointer, removePointer, writePointer } from '../buffers/move/pointer.ts'
+import { checkMoveToKafka, moveToKafka } from '../buffers/move/to-kafka.ts'
 import { TopicsMissingError } from '../kafka/errors.ts'
-import type { CollectorConfig } from '../config/types.ts'
+import type { CollectorConfig, KafkaBufferConfig } from '../config/types.ts'
 import type { BufferSnapshot, EventBuffer } from '../pipeline/buffer.ts'
 import { systemClock, type Clock } from '../pipeline/clock.ts'
-import { FatalError } from '../pipeline/errors.ts'
+import { describeError, isBug } from '../pipeline/errors.ts'
 import type { QuotaLog } from '../pipeline/source.ts'
 
-interface OpenOptions {
+const NEVER = new AbortController().signal
+
+export interface OpenOptions {
   readonly clock: Clock
   readonly log: Logger
   /** Only `reset` may begin anew where the state is gone. */
   readonly lostState?: LostState
-  /** What only looks makes no topics and writes nothing. */
+  /** What only looks makes no topics, moves nothing and writes nothing. */
   readonly readOnly?: boolean
+  /** Ends a move of the embedded buffer's content to Kafka, which may take long; a later call goes on with it. */
+  readonly stop?: AbortSignal
+  /** Called when such a move begins. */
+  readonly onMove?: () => Promise<void>
 }
 
-/** The buffer of the configuration. Throws RetryableError while it cannot be opened now, FatalError where only a person can help. */
-export async function openBuffer({ buffer, stateDir }: CollectorConfig, options: OpenOptions): Promise<EventBuffer> {
-  const { clock, log, lostState = 'refuse', readOnly = false } = options
+/**
+ * The buffer of the configuration, with all that the state folder's collector had in another kind of buffer before. Throws RetryableError while it
+ * cannot be opened now, FatalError where only a person can help, and the reason of `stop`.
+ */
+export async function openBuffer(config: CollectorConfig, options: OpenOptions): Promise<EventBuffer> {
+  const { buffer, stateDir } = config
+  const { clock, log, lostState = 'refuse', readOnly = false, stop = NEVER, onMove = async () => undefined } = options
   switch (buffer.type) {
-    case 'embedded':
-      return openEmbeddedBuffer({ dir: stateDir, retentionMs: buffer.retentionMs, maxSizeBytes: buffer.maxSizeBytes, clock, log })
+    case 'embedded': {
+      assertNotInKafka(stateDir)
+      const opened = await openEmbeddedBuffer({ dir: stateDir, retentionMs: buffer.retentionMs, maxSizeBytes: buffer.maxSizeBytes, clock, log })
+      removePointer(stateDir)
+      return opened
+    }
     case 'kafka': {
-      if (!readOnly) assertNothingLeftBehind(stateDir)
-      const { brokers, ssl, sasl, topicPrefix, ...rest } = buffer
-      return openKafkaBuffer({
-        ...rest,
-        connection: { brokers, ssl: ssl === false ? false : readFiles(ssl), sasl },
-        prefix: topicPrefix,
-        createTopics: buffer.createTopics && !readOnly,
-        readOnly,
-        clock,
-        log,
-        lostState,
-      })
+      const kafka = kafkaOptions(buffer, options)
+      if (!readOnly) await moveToKafka({ ...kafka, dir: stateDir, signal: stop, onBegin: onMove })
+      const opened = await openKafkaBuffer({ ...kafka, createTopics: buffer.createTopics && !readOnly, readOnly, lostState })
+      if (!readOnly) leavePointer(stateDir, buffer, log)
+      return opened
     }
   }
 }
 
-/** Marks and undelivered events of the embedded buffer would be forgotten in silence. */
-function assertNothingLeftBehind(stateDir: string): void {
-  const path = databasePath(stateDir)
-  if (!existsSync(path)) return
-  throw new FatalError(
-    `${path} holds the marks and perhaps undelivered events of the embedded buffer, and they are not carried over to Kafka. ` +
-      'Deliver what is in it (`tap-collector run --once` with the old configuration), note the settled marks that `status` shows, rename the file, ' +
-      'and set each start_time_in_utc_format to its mark less look_back_in_minutes',
-  )
+/** True where the next start on Kafka carries over what the embedded buffer holds. */
+export function isToBeMoved({ buffer, stateDir }: CollectorConfig): boolean {
+  return buffer.type === 'kafka' && existsSync(databasePath(stateDir))
+}
+
+function kafkaOptions(buffer: KafkaBufferConfig, { clock, log }: Pick<OpenOptions, 'clock' | 'log'>) {
+  const { brokers, ssl, sasl, topicPrefix: prefix, ...rest } = buffer
+  return { ...rest, connection: { brokers, ssl: ssl === false ? (false as const) : readFiles(ssl), sasl }, prefix, clock, log }
+}
+
+/** Put back on the embedded buffer, the collector would begin anew in silence. */
+function leavePointer(stateDir: string, { topicPrefix, brokers }: KafkaBufferConfig, log: Logger): void {
+  try {
+    const before = readPointer(stateDir)
+    if (before !== null && before.topicPrefix !== topicPrefix)
+      log.warn(`This collector kept its events under the topic_prefix ${before.topicPrefix} before; what is there stays there, and is not delivered from ${topicPrefix}`)
+    writePointer(stateDir, { topicPrefix, brokers, movedFrom: before?.movedFrom ?? null })
+  } catch (error) {
+    if (isBug(error)) throw error
+    log.warn({ err: error }, `The state folder cannot keep where the events are, and an embedded buffer there would begin anew: ${describeError(error)}`)
+  }
 }
 
 function readFiles(files: Readonly<Record<'ca' | 'cert' | 'key', string | null>>): Partial<Record<'ca' | 'cert' | 'key', Buffer>> {
@@ -63,24 +85,39 @@ function readFiles(files: Readonly<Record<'ca' | 'cert' | 'key', string | null>>
 
 /** A look beside a running collector, or without one; it changes nothing. Throws as `openBuffer` does. */
 export async function readBuffer(config: CollectorConfig, log: Logger): Promise<BufferSnapshot> {
-  if (config.buffer.type === 'embedded') return readSnapshot(config.stateDir)
+  const { buffer, stateDir } = config
+  if (isToBeMoved(config)) {
+    log.warn(`${databasePath(stateDir)} is not moved to Kafka yet, or not to the end: this is what it holds, and the next start goes on from there`)
+    return readSnapshot(stateDir)
+  }
+  if (buffer.type === 'embedded') {
+    assertNotInKafka(stateDir)
+    return readSnapshot(stateDir)
+  }
   try {
-    const buffer = await openBuffer(config, { clock: systemClock, log, readOnly: true })
+    const opened = await openBuffer(config, { clock: systemClock, log, readOnly: true })
     try {
-      return await buffer.snapshot()
+      return await opened.snapshot()
     } finally {
-      await buffer.close()
+      await opened.close()
     }
   } catch (error) {
-    if (error instanceof TopicsMissingError && config.buffer.createTopics) return NOTHING_YET
+    if (error instanceof TopicsMissingError && buffer.createTopics) return NOTHING_YET
     throw error
   }
 }
 
-/** The quota log alone. Beside a running collector, which may hold the buffer, the requests are counted in the same place all the same. */
+/**
+ * The quota log alone, once it is certain that the buffer can be reached. Beside a running collector, which may hold the buffer, and where the embedded
+ * buffer is still to be moved, the requests are counted where the next start looks for them.
+ */
 export async function openQuotaLog(config: CollectorConfig, log: Logger): Promise<QuotaLog & { close(): Promise<void> }> {
   const { buffer, stateDir: dir } = config
-  if (buffer.type === 'kafka') return openBuffer(config, { clock: systemClock, log })
+  if (buffer.type === 'kafka') {
+    if (!isToBeMoved(config)) return openBuffer(config, { clock: systemClock, log })
+    await checkMoveToKafka({ ...kafkaOptions(buffer, { clock: systemClock, log }), dir, signal: NEVER })
+    return openQuotaLogBeside(dir)
+  }
   const { retentionMs, maxSizeBytes } = buffer
   try {
     // In this thread, for an error that comes from the other one has lost its class.

@@ -13,7 +13,7 @@ import type { Connect } from '../sinks/devo/connection.ts'
 import type { HttpRequest } from '../sources/proofpoint-tap/http.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { startHealthServer, type HealthServer } from '../telemetry/health.ts'
-import { openBuffer } from './buffer.ts'
+import { openBuffer, type OpenOptions } from './buffer.ts'
 import { createOutput } from './components.ts'
 import { readiness } from './readiness.ts'
 
@@ -21,7 +21,7 @@ import { readiness } from './readiness.ts'
 export interface Seams {
   readonly request?: HttpRequest
   readonly connect?: Connect
-  readonly openBuffer?: (config: CollectorConfig, options: { readonly clock: Clock; readonly log: Logger }) => Promise<EventBuffer>
+  readonly openBuffer?: (config: CollectorConfig, options: OpenOptions) => Promise<EventBuffer>
 }
 
 export interface CollectorOptions {
@@ -78,7 +78,11 @@ async function openWhenPossible(
   const stopped = (): boolean => stop.aborted
   while (!stopped()) {
     try {
-      const buffer = await (seams.openBuffer ?? openBuffer)(config, { clock, log })
+      const onMove = async (): Promise<void> => {
+        conditions.set('buffer', 'what the embedded buffer holds is being moved to Kafka')
+        await onWait()
+      }
+      const buffer = await (seams.openBuffer ?? openBuffer)(config, { clock, log, stop, onMove })
       try {
         await assertStartTimes(config, buffer, clock.now())
       } catch (error) {
@@ -88,6 +92,7 @@ async function openWhenPossible(
       conditions.clear('buffer')
       return buffer
     } catch (error) {
+      if (stopped()) return null
       if (!(error instanceof RetryableError) || once) throw error
       if (conditions.set('buffer', describeError(error)))
         log.error({ err: error }, `The buffer cannot be opened, trying again: ${describeError(error)}`)

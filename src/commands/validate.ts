@@ -7,7 +7,7 @@ import { Counters } from '../pipeline/counters.ts'
 import { ConfigurationError, describeError, describeProblem } from '../pipeline/errors.ts'
 import type { QuotaLog } from '../pipeline/source.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
-import { openQuotaLog, readBuffer } from './buffer.ts'
+import { isToBeMoved, openQuotaLog, readBuffer } from './buffer.ts'
 import { createOutput } from './components.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, type ConfigOption } from './load.ts'
@@ -17,7 +17,8 @@ export async function validate(options: ConfigOption & { readonly connect?: true
   const { config, warnings } = await load(options)
   for (const warning of warnings) process.stdout.write(`warning  ${describeProblem(warning)}\n`)
   // At the brokers it is looked at only where it may be: without the state no start is too far back.
-  const snapshot = config.buffer.type === 'embedded' || options.connect === true ? await stateOf(config) : null
+  const isInFolder = config.buffer.type === 'embedded' || isToBeMoved(config)
+  const snapshot = isInFolder || options.connect === true ? await stateOf(config) : null
   const problems = checkStartTimes(
     config,
     (inputId, service, startTime) =>
@@ -28,7 +29,8 @@ export async function validate(options: ConfigOption & { readonly connect?: true
   if (problems.length > 0) throw new ConfigurationError(problems)
   const services = config.inputs.reduce((sum, input) => sum + input.services.length, 0)
   process.stdout.write(`ok       configuration: ${services} services, outputs ${config.outputs.map(({ name }) => name).join(', ')}\n`)
-  const place = config.buffer.type === 'kafka' ? `topic ${config.buffer.topicPrefix}.state` : config.stateDir
+  const place = config.buffer.type === 'kafka' && !isInFolder ? `topic ${config.buffer.topicPrefix}.state` : config.stateDir
+  if (isToBeMoved(config)) process.stdout.write('ok       buffer.db: moved to Kafka at the next start\n')
   if (snapshot === null && options.connect !== true) process.stdout.write('ok       state: at the brokers, looked at with --connect\n')
   if (snapshot !== null) process.stdout.write(`ok       state: ${snapshot.outputs.length === 0 ? `none yet in ${place}` : place}\n`)
   return options.connect === true ? connect(config) : EXIT.ok
@@ -39,7 +41,7 @@ async function stateOf(config: CollectorConfig): Promise<BufferSnapshot | null> 
   try {
     return await readBuffer(config, loggerFor(config, 2))
   } catch (error) {
-    if (config.buffer.type === 'kafka') return null
+    if (config.buffer.type === 'kafka' && !isToBeMoved(config)) return null
     throw new ConfigurationError([{ path: 'globals.persistence.config.directory_name', message: describeError(error) }])
   }
 }

@@ -36,8 +36,8 @@ export function readOffsets(
 }
 
 /** Commits for a group that has no member. Throws GroupLostError where it has one, else as `readOffsets`. */
-export async function commitOffsets(client: KafkaClient, groupId: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
-  const partitions = wireOffsets(new Map([...offsets].map(([partition, offset]) => [partition, { offset, metadata: '' }])))
+export async function commitOffsets(client: KafkaClient, groupId: string, topic: string, offsets: ReadonlyMap<number, GroupOffset>): Promise<void> {
+  const partitions = wireOffsets(offsets)
   await withCoordinator(client, groupId, topic, `committing the offsets of ${groupId}`, (broker) =>
     broker.offsetCommit({ groupId, groupGenerationId: -1, memberId: '', topics: [{ topic, partitions }] }),
   )

@@ -233,11 +233,11 @@ withBroker('GroupMember', () => {
 withBroker('group-offsets', () => {
   it('commits for a group without members, and not for one with', async () => {
     const group = await groupOver(2)
-    await commitOffsets(group.client, group.groupId, group.topic, new Map([[0, 3], [1, 0]]))
+    await commitOffsets(group.client, group.groupId, group.topic, new Map([[0, at(3)], [1, at(0)]]))
     expect(await readOffsets(group.client, group.groupId, group.topic, [0, 1])).toEqual(new Map([[0, at(3)], [1, at(0)]]))
     const share = await group.member().join(never)
     expect(await share.committed()).toEqual(new Map([[0, at(3)], [1, at(0)]]))
-    await expect(commitOffsets(group.client, group.groupId, group.topic, new Map([[0, 0]]))).rejects.toThrow(GroupLostError)
+    await expect(commitOffsets(group.client, group.groupId, group.topic, new Map([[0, at(0)]]))).rejects.toThrow(GroupLostError)
     expect((await share.committed()).get(0)).toEqual(at(3))
   })
 

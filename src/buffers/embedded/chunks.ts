@@ -99,7 +99,7 @@ export class ChunkLog {
       appendedChunk += 1
       this.#insert.run(
         appendedChunk, unit.inputId, unit.service, unit.pulledAt, unit.environment, unit.window.from, unit.window.to, events, appendedEvents,
-        chunk.lines.length, checksum(chunk), chunk.fingerprints, chunk.lines,
+        chunk.lines.length, checksumOf(chunk), chunk.fingerprints, chunk.lines,
       )
       appendedEvents += events
     }
@@ -151,7 +151,7 @@ export class ChunkLog {
 
   #batch(row: Row): StoredBatch {
     const { inputId, service, pulledAt, environment, lines, fingerprints } = row
-    if (lines.length !== row.bytes || fingerprints.length !== row.events * FINGERPRINT_BYTES || checksum(row) !== row.checksum) {
+    if (lines.length !== row.bytes || fingerprints.length !== row.events * FINGERPRINT_BYTES || checksumOf(row) !== row.checksum) {
       throw damaged(this.#path, `the bytes of chunk ${row.chunk} (${inputId}/${service}) are not those that were written`)
     }
     return { chunk: row.chunk, events: row.events, batch: { inputId, service, pulledAt, environment, lines, fingerprints } }
@@ -171,6 +171,7 @@ export function checkUnit(unit: Unit): void {
   }
 }
 
-function checksum(chunk: Chunk): number {
+/** As the `checksum` column has it. */
+export function checksumOf(chunk: Chunk): number {
   return crc32(chunk.fingerprints, crc32(chunk.lines))
 }

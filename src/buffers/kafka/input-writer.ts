@@ -16,7 +16,7 @@ export interface InputWriterOptions {
   readonly inputId: string
   readonly stateLog: StateLog
   readonly compression: 'gzip' | 'none'
-  readonly eventPartitions: number
+  readonly eventPartitions: readonly number[]
   /** Aborts when another process owns the inputs; nothing is written afterwards. */
   readonly lost: AbortSignal
   /** Called when the broker says that another producer has taken over. */

@@ -61,7 +61,7 @@ export async function openKafkaBuffer(options: KafkaBufferOptions): Promise<Even
       readOnly,
       ensureTopics: () => ensureTopics(client, topicSpecs(topics, options), { create: createTopics }),
     })
-    const eventPartitions = (await eventReader.offsets('earliest')).size
+    const eventPartitions = [...(await eventReader.offsets('earliest')).keys()].sort((a, b) => a - b)
     return new KafkaBuffer({
       ...options, client, topics, closed, stateLog, stateReader, eventReader, deadLetterReader, producer, eventPartitions,
     })
@@ -80,7 +80,7 @@ interface Parts extends KafkaBufferOptions {
   readonly eventReader: PartitionReader
   readonly deadLetterReader: PartitionReader
   readonly producer: RecordProducer
-  readonly eventPartitions: number
+  readonly eventPartitions: readonly number[]
 }
 
 class KafkaBuffer implements EventBuffer {

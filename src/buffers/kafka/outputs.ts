@@ -6,6 +6,7 @@ import type { RecordProducer } from '../../kafka/record-producer.ts'
 import type { OutputStart } from '../../pipeline/buffer.ts'
 import type { Clock } from '../../pipeline/clock.ts'
 import { offsetsOf, vectorOf } from './cursor.ts'
+import { groupOffsets } from './group-positions.ts'
 import { KafkaOutput } from './output.ts'
 import { STATE_PARTITION, type StateLog } from './state-log.ts'
 import { jsonRecord, type SavedOutput } from './state-records.ts'
@@ -48,7 +49,7 @@ export class KafkaOutputs {
       const group = topics.outputGroup(name)
       const committed = await readOffsets(client, group, topics.events, [...begin.keys()])
       for (const [partition, position] of committed) if (position !== null) begin.set(partition, position.offset)
-      if ([...committed.values()].includes(null)) await commitOffsets(client, group, topics.events, begin)
+      if ([...committed.values()].includes(null)) await commitOffsets(client, group, topics.events, groupOffsets(begin, 0))
       await this.#save(name, { begin: vectorOf(begin), missedEvents: 0, open: true })
     }
     const names = new Set(outputs.map(({ name }) => name))

@@ -42,6 +42,13 @@ export class StateLog {
     return view
   }
 
+  /** What can be read without waiting for an open transaction, from the start. */
+  async peek(): Promise<StateView> {
+    const view = new StateView()
+    await this.#readTo(view, await this.#start(), (await this.#reader.offsets('stable')).get(STATE_PARTITION) ?? 0)
+    return view
+  }
+
   async #refresh(): Promise<StateView> {
     const end = await this.#end()
     this.#next = await this.#readTo(this.#view, this.#next ?? (await this.#start()), end)

@@ -26,6 +26,21 @@ export interface Layout {
   readonly version: number
 }
 
+/** How far the content of an embedded buffer has come that is being moved here; kept when it is done. */
+export interface SavedMove {
+  /** The identity of the source: the same file with the same content goes on where this ended. */
+  readonly from: string
+  /** `host:path` of the source, for people. */
+  readonly source: string
+  /** The section of the plan, the last chunk of it that is here, and the last dead letter. */
+  readonly section: number
+  readonly chunk: number
+  readonly deadLetter: number
+  /** By output: from where in each partition on it gets everything, as far as that is known. */
+  readonly begin: Readonly<Record<string, Readonly<Record<string, number>>>>
+  readonly done: boolean
+}
+
 export type StateKey =
   | { readonly kind: 'position'; readonly inputId: string; readonly service: string }
   | { readonly kind: 'gap'; readonly inputId: string; readonly service: string; readonly window: Window }
@@ -33,6 +48,7 @@ export type StateKey =
   | { readonly kind: 'requests'; readonly pool: string; readonly minute: number; readonly writer: string }
   | { readonly kind: 'output'; readonly name: string }
   | { readonly kind: 'layout' }
+  | { readonly kind: 'move' }
   | { readonly kind: 'marker'; readonly inputId: string }
 
 export const LAYOUT_VERSION = 1
@@ -57,6 +73,7 @@ function keyParts(key: StateKey): readonly string[] {
     case 'marker':
       return [key.inputId]
     case 'layout':
+    case 'move':
       return []
   }
 }
@@ -79,6 +96,7 @@ export function parseKey(text: string): StateKey | null {
     case 'marker':
       return { kind, inputId: first }
     case 'layout':
+    case 'move':
       return { kind }
     default:
       return null
@@ -94,7 +112,7 @@ function parseWindow(text: string): Window {
   return { from: from ?? Number.NaN, to: to ?? Number.NaN }
 }
 
-export function jsonRecord(key: StateKey, value: SavedPosition | SavedOutput | Layout | Gap | number | string): StateRecord {
+export function jsonRecord(key: StateKey, value: SavedPosition | SavedOutput | SavedMove | Layout | Gap | number | string): StateRecord {
   return { key: keyText(key), value: Buffer.from(JSON.stringify(value)) }
 }
 
@@ -118,7 +136,7 @@ export function positionRecords(
   ]
 }
 
-function seenRecord(inputId: string, service: string, { window, fingerprints }: SeenFingerprints, n: number): StateRecord {
+export function seenRecord(inputId: string, service: string, { window, fingerprints }: SeenFingerprints, n: number): StateRecord {
   const { buffer, byteOffset, byteLength } = fingerprints
   return { key: keyText({ kind: 'seen', inputId, service, window, n }), value: Buffer.from(buffer, byteOffset, byteLength) }
 }

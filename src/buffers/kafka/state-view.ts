@@ -1,6 +1,6 @@
 import type { BufferSnapshot } from '../../pipeline/buffer.ts'
 import type { Gap, SeenFingerprints, ServiceState, Window } from '../../pipeline/unit.ts'
-import { parseKey, windowText, type Layout, type SavedOutput, type SavedPosition, type StateKey } from './state-records.ts'
+import { parseKey, windowText, type Layout, type SavedMove, type SavedOutput, type SavedPosition, type StateKey } from './state-records.ts'
 
 /** The state of one service as the state topic tells it. */
 interface ServiceView {
@@ -18,6 +18,8 @@ interface ServiceView {
  */
 export class StateView {
   layout: Layout | null = null
+  /** Of an embedded buffer's content to here, whether done or not. */
+  move: SavedMove | null = null
   readonly outputs = new Map<string, SavedOutput>()
   readonly #keepSeenOf: string | null
   readonly #services = new Map<string, ServiceView>()
@@ -33,6 +35,9 @@ export class StateView {
     switch (parsed?.kind) {
       case 'layout':
         this.layout = json<Layout>(value)
+        return
+      case 'move':
+        this.move = json<SavedMove>(value)
         return
       case 'output': {
         const output = json<SavedOutput>(value)

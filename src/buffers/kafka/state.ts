@@ -1,8 +1,8 @@
 import type { PartitionReader } from '../../kafka/partition-reader.ts'
 import type { RecordProducer } from '../../kafka/record-producer.ts'
-import { FatalError } from '../../pipeline/errors.ts'
+import { FatalError, RetryableError } from '../../pipeline/errors.ts'
 import { STATE_PARTITION, type StateLog } from './state-log.ts'
-import { jsonRecord, LAYOUT_VERSION } from './state-records.ts'
+import { jsonRecord, LAYOUT_VERSION, type SavedMove } from './state-records.ts'
 import type { Topics } from './topics.ts'
 
 /** `leave`: go on without, and leave it marked as lost; `accept`: from here on what is there is the state. */
@@ -26,7 +26,8 @@ interface StateOptions {
 export async function openState(options: StateOptions): Promise<void> {
   const { topics, stateLog, eventReader, producer, lostState, readOnly, ensureTopics } = options
   await ensureTopics()
-  const { layout } = await stateLog.refresh()
+  const { layout, move } = await stateLog.refresh()
+  assertMoved(move, topics)
   if (layout !== null && layout.version > LAYOUT_VERSION)
     throw new FatalError(`the state topic ${topics.state} was written by a newer version (layout ${layout.version}); start that version`)
   if (layout !== null) return
@@ -40,4 +41,15 @@ export async function openState(options: StateOptions): Promise<void> {
   if (readOnly || (isLost && lostState === 'leave')) return
   const { key, value } = jsonRecord({ kind: 'layout' }, { version: LAYOUT_VERSION })
   await producer.send([{ topic: topics.state, partition: STATE_PARTITION, records: [{ key: Buffer.from(key), value }] }])
+  // A move may have begun meanwhile. Either sees the other: it looks for a layout after it has said that it begins.
+  assertMoved((await stateLog.refresh()).move, topics)
+}
+
+/** Half of a state is none. Throws RetryableError: whoever moves it comes to an end, or is started again. */
+function assertMoved(move: SavedMove | null, topics: Topics): void {
+  if (move === null || move.done) return
+  throw new RetryableError(
+    `the embedded buffer ${move.source} is being moved to ${topics.events}, which is not at its end. A collector that is started there goes on with it; ` +
+      'where that can no longer be, use another topic_prefix',
+  )
 }

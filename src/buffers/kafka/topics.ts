@@ -31,6 +31,11 @@ export class Topics {
     return `${this.#prefix}.${output}`
   }
 
+  /** Whoever moves an embedded buffer's content here. No input's id is as short, so that it is nobody else's. */
+  get moverId(): string {
+    return `${this.#prefix}.move`
+  }
+
   transactionalId(inputId: string): string {
     return `${this.#prefix}.${inputId}`
   }

@@ -6,15 +6,21 @@ import { eventKey, tapEventEncoder } from './tap-event.ts'
 import type { Topics } from './topics.ts'
 
 /** A broker refuses times that lie far ahead; and what is older than this would be near the end of its retention on arrival. */
-const RECORD_TIME_MAX_AGE_MS = 3_600_000
+export const RECORD_TIME_MAX_AGE_MS = 3_600_000
 
-/** The records of a unit's events and dead letters. A chunk stays together in one partition, so that it can be read as one. */
-export function unitRecords(unit: Unit, topics: Topics, eventPartitions: number): TopicRecords[] {
+/** What is written of a unit beside its position. */
+export type UnitEvents = Omit<Unit, 'position'>
+
+/**
+ * The records of a unit's events and dead letters. A chunk stays together in one partition, so that it can be read as one; `partitions` are
+ * those that may be written to.
+ */
+export function unitRecords(unit: UnitEvents, topics: Topics, partitions: readonly number[]): TopicRecords[] {
   const timestamp = recordTime(unit.pulledAt)
   const encode = tapEventEncoder(unit, unit.window)
   const byPartition = new Map<number, { key: Buffer; value: Buffer; timestamp: number }[]>()
   for (const chunk of unit.chunks) {
-    const partition = (chunk.fingerprints[0] ?? 0) % eventPartitions
+    const partition = partitions[(chunk.fingerprints[0] ?? 0) % partitions.length] ?? 0
     const records = byPartition.get(partition) ?? []
     byPartition.set(partition, records)
     let at = 0

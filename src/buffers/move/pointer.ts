@@ -50,6 +50,7 @@ export function writePointer(dir: string, pointer: KafkaPointer): void {
 
 /** Durable once returned; nothing where there is none. */
 export function removePointer(dir: string): void {
+  if (textAt(pointerPath(dir)) === null) return
   rmSync(pointerPath(dir), { force: true })
   syncFolder(dir)
 }
