@@ -39,18 +39,19 @@ export class KafkaOutputs {
   async open(outputs: readonly OutputStart[]): Promise<void> {
     const { topics, client, stateLog, eventReader } = this.#options
     const known = new Map((await stateLog.refresh()).outputs)
+    const isFirstStart = known.size === 0
     for (const { name, startFrom } of outputs) {
       const saved = known.get(name)
       if (saved !== undefined) {
-        if (!saved.open) await this.#save(name, { ...saved, open: true })
+        if (!saved.open) known.set(name, await this.#save(name, { ...saved, open: true }))
         continue
       }
-      const begin = new Map(await eventReader.offsets(known.size === 0 || startFrom === 'oldest' ? 'earliest' : 'latest'))
+      const begin = new Map(await eventReader.offsets(isFirstStart || startFrom === 'oldest' ? 'earliest' : 'latest'))
       const group = topics.outputGroup(name)
       const committed = await readOffsets(client, group, topics.events, [...begin.keys()])
       for (const [partition, position] of committed) if (position !== null) begin.set(partition, position.offset)
       if ([...committed.values()].includes(null)) await commitOffsets(client, group, topics.events, groupOffsets(begin, 0))
-      await this.#save(name, { begin: vectorOf(begin), missedEvents: 0, open: true })
+      known.set(name, await this.#save(name, { begin: vectorOf(begin), missedEvents: 0, open: true }))
     }
     const names = new Set(outputs.map(({ name }) => name))
     for (const [name, saved] of known) if (saved.open && !names.has(name)) await this.#save(name, { ...saved, open: false })
@@ -59,8 +60,7 @@ export class KafkaOutputs {
       this.#open.delete(name)
       await output.close()
     }
-    const view = await stateLog.refresh()
-    for (const name of names) if (!this.#open.has(name)) this.#open.set(name, this.#make(name, view.outputs.get(name)))
+    for (const [name, saved] of known) if (names.has(name) && !this.#open.has(name)) this.#open.set(name, this.#make(name, saved))
   }
 
   find(name: string): KafkaOutput | undefined {
@@ -78,7 +78,7 @@ export class KafkaOutputs {
     await Promise.allSettled([...this.#open.values()].map((output) => output.close()))
   }
 
-  #make(name: string, saved: SavedOutput | undefined): KafkaOutput {
+  #make(name: string, saved: SavedOutput): KafkaOutput {
     const { client, topics, clock, log, stateLog } = this.#options
     return new KafkaOutput({
       client,
@@ -86,18 +86,20 @@ export class KafkaOutputs {
       name,
       clock,
       log,
-      begin: offsetsOf(saved?.begin ?? {}),
+      begin: offsetsOf(saved.begin),
       onMissed: async (events) => {
-        const now = (await stateLog.refresh()).outputs.get(name)
-        if (now !== undefined) await this.#save(name, { ...now, missedEvents: now.missedEvents + events })
+        const now = (await stateLog.refresh()).outputs.get(name) ?? saved
+        await this.#save(name, { ...now, missedEvents: now.missedEvents + events })
       },
     })
   }
 
-  async #save(name: string, output: SavedOutput): Promise<void> {
+  /** Gives what was saved: the view does not show it before an open transaction has ended. */
+  async #save(name: string, output: SavedOutput): Promise<SavedOutput> {
     const { key, value } = jsonRecord({ kind: 'output', name }, output)
     await this.#options.producer.send([
       { topic: this.#options.topics.state, partition: STATE_PARTITION, records: [{ key: Buffer.from(key), value }] },
     ])
+    return output
   }
 }

@@ -24,7 +24,7 @@ export class KafkaQuotaLog implements QuotaLog {
   }
 
   async load(pool: string): Promise<readonly (readonly [minute: number, requests: number])[]> {
-    return (await this.#stateLog.refresh()).requestsOf(pool)
+    return (await this.#stateLog.settled()).requestsOf(pool)
   }
 
   /** One after the other: an earlier and lower count must not land behind a later one. The limits need no look: only the owner of the inputs counts. */

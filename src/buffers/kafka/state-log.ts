@@ -1,6 +1,6 @@
 import type { PartitionReader } from '../../kafka/partition-reader.ts'
 import type { Clock } from '../../pipeline/clock.ts'
-import { RetryableError } from '../../pipeline/errors.ts'
+import { FatalError, RetryableError } from '../../pipeline/errors.ts'
 import { StateView } from './state-view.ts'
 
 /** The one partition of the state topic: a position is one consistent log, not one log for each partition. */
@@ -8,8 +8,12 @@ export const STATE_PARTITION = 0
 
 const PAGE_BYTES = 8 * 1024 * 1024
 const POLL_MS = 500
+const LOOK_AGAIN_MS = 100
 /** An open transaction of another input hides what lies behind it, for the transaction time-out at most. */
 const STUCK_AFTER_MS = 60_000
+
+export const LOST_STATE_ADVICE =
+  'the state is lost. Say from when the services go on with `tap-collector reset`, naming every service at once, or use another topic_prefix'
 
 /** Reads the state topic: on and on into one view that all may look at, and from its start for a restore. */
 export class StateLog {
@@ -26,7 +30,11 @@ export class StateLog {
     this.#signal = signal
   }
 
-  /** The view up to the topic's end at the time of the call. Throws RetryableError while the broker is away. */
+  /**
+   * The view up to where the topic can be read now. An open transaction hides what lies behind it: that of a collector that was killed, for
+   * the transaction time-out or until the next owner ends it, so nobody waits for that who need not. Throws RetryableError while the broker
+   * is away, FatalError where the topic was deleted and made anew.
+   */
   async refresh(): Promise<StateView> {
     // A refresh that is under way may have asked for the end before the caller's own last write.
     await this.#refreshing?.catch(() => undefined)
@@ -34,25 +42,43 @@ export class StateLog {
     return this.#refreshing
   }
 
-  /** Everything from the start up to the end, or past the given offset, with the fingerprints of one input. */
-  async restore(inputId: string, past: number | null): Promise<StateView> {
-    const view = new StateView(inputId)
-    const end = past === null ? await this.#end() : past + 1
-    await this.#readTo(view, await this.#start(), end)
-    return view
+  /** As `refresh`, up to the topic's end at the time of the call, whatever hides it. */
+  async settled(): Promise<StateView> {
+    const end = await this.#offset('latest')
+    const since = this.#clock.monotonic()
+    for (;;) {
+      const view = await this.refresh()
+      if ((this.#next ?? 0) >= end) return view
+      if (this.#clock.monotonic() - since > STUCK_AFTER_MS) throw stuck(this.#next ?? 0, end)
+      await this.#clock.sleep(LOOK_AGAIN_MS, this.#signal)
+    }
   }
 
-  /** What can be read without waiting for an open transaction, from the start. */
-  async peek(): Promise<StateView> {
-    const view = new StateView()
-    await this.#readTo(view, await this.#start(), (await this.#reader.offsets('stable')).get(STATE_PARTITION) ?? 0)
+  /** Everything from the start up to the end, or past the given offset, with the fingerprints of one input. Throws as `refresh`. */
+  async restore(inputId: string, past: number | null): Promise<StateView> {
+    const view = new StateView(inputId)
+    await this.#readTo(view, await this.#offset('earliest'), past === null ? await this.#offset('latest') : past + 1)
+    this.#assertKept(view)
     return view
   }
 
   async #refresh(): Promise<StateView> {
-    const end = await this.#end()
-    this.#next = await this.#readTo(this.#view, this.#next ?? (await this.#start()), end)
+    const end = await this.#offset('stable')
+    if (this.#next === null || end < this.#next) {
+      const view = new StateView()
+      const next = await this.#readTo(view, await this.#offset('earliest'), end)
+      this.#assertKept(view)
+      this.#view = view
+      this.#next = next
+    } else {
+      this.#next = await this.#readTo(this.#view, this.#next, end)
+    }
     return this.#view
+  }
+
+  #assertKept({ layout }: StateView): void {
+    if (layout !== null || this.#view.layout === null) return
+    throw new FatalError(`the state topic no longer holds what it held when this collector started: ${LOST_STATE_ADVICE}`)
   }
 
   async #readTo(view: StateView, from: number, end: number): Promise<number> {
@@ -65,17 +91,16 @@ export class StateLog {
         if (page.nextOffset > next) movedAt = this.#clock.monotonic()
         next = page.nextOffset
       }
-      if (this.#clock.monotonic() - movedAt > STUCK_AFTER_MS)
-        throw new RetryableError(`the state topic ends at offset ${end}, and the broker has shown nothing behind ${next} for 60 s`)
+      if (this.#clock.monotonic() - movedAt > STUCK_AFTER_MS) throw stuck(next, end)
     }
     return next
   }
 
-  async #start(): Promise<number> {
-    return (await this.#reader.offsets('earliest')).get(STATE_PARTITION) ?? 0
+  async #offset(question: 'earliest' | 'latest' | 'stable'): Promise<number> {
+    return (await this.#reader.offsets(question, this.#signal)).get(STATE_PARTITION) ?? 0
   }
+}
 
-  async #end(): Promise<number> {
-    return (await this.#reader.offsets('latest')).get(STATE_PARTITION) ?? 0
-  }
+function stuck(next: number, end: number): RetryableError {
+  return new RetryableError(`the state topic ends at offset ${end}, and the broker has shown nothing behind ${next} for 60 s`)
 }

@@ -1,7 +1,7 @@
 import type { PartitionReader } from '../../kafka/partition-reader.ts'
 import type { RecordProducer } from '../../kafka/record-producer.ts'
 import { FatalError, RetryableError } from '../../pipeline/errors.ts'
-import { STATE_PARTITION, type StateLog } from './state-log.ts'
+import { LOST_STATE_ADVICE, STATE_PARTITION, type StateLog } from './state-log.ts'
 import { jsonRecord, LAYOUT_VERSION, type SavedMove } from './state-records.ts'
 import type { Topics } from './topics.ts'
 
@@ -26,7 +26,9 @@ interface StateOptions {
 export async function openState(options: StateOptions): Promise<void> {
   const { topics, stateLog, eventReader, producer, lostState, readOnly, ensureTopics } = options
   await ensureTopics()
-  const { layout, move } = await stateLog.refresh()
+  const known = await stateLog.refresh()
+  // Whatever came after the layout may be hidden for a while, and nothing here waits for it.
+  const { layout, move } = known.layout === null ? await stateLog.settled() : known
   assertMoved(move, topics)
   if (layout !== null && layout.version > LAYOUT_VERSION)
     throw new FatalError(`the state topic ${topics.state} was written by a newer version (layout ${layout.version}); start that version`)
@@ -34,15 +36,12 @@ export async function openState(options: StateOptions): Promise<void> {
   const ends = await eventReader.offsets('latest')
   const isLost = [...ends.values()].some((offset) => offset > 0)
   if (isLost && lostState === 'refuse')
-    throw new FatalError(
-      `the topic ${topics.events} holds events, but ${topics.state} is empty: the state is lost. ` +
-        'Say from when they go on with `tap-collector reset`, naming every service at once, or use another topic_prefix',
-    )
+    throw new FatalError(`the topic ${topics.events} holds events, but ${topics.state} is empty: ${LOST_STATE_ADVICE}`)
   if (readOnly || (isLost && lostState === 'leave')) return
   const { key, value } = jsonRecord({ kind: 'layout' }, { version: LAYOUT_VERSION })
   await producer.send([{ topic: topics.state, partition: STATE_PARTITION, records: [{ key: Buffer.from(key), value }] }])
   // A move may have begun meanwhile. Either sees the other: it looks for a layout after it has said that it begins.
-  assertMoved((await stateLog.refresh()).move, topics)
+  assertMoved((await stateLog.settled()).move, topics)
 }
 
 /** Half of a state is none. Throws RetryableError: whoever moves it comes to an end, or is started again. */

@@ -57,7 +57,7 @@ export class MoveTarget {
    */
   async check(from: string, { create }: { readonly create: boolean }): Promise<void> {
     await ensureTopics(this.#client, topicSpecs(this.topics, this.#options), { create })
-    this.#assertUsable(await this.#stateLog.peek(), from, await this.ends())
+    this.#assertUsable(await this.#stateLog.refresh(), from, await this.ends())
   }
 
   /** How far the move of this source has come, also where it is done. Throws as `check`. */
