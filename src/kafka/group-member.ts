@@ -14,15 +14,18 @@ import type { Broker, Cluster, GroupMemberMetadata } from './internals.ts'
 
 export type { Assignment } from './group-assignment.ts'
 
-export interface GroupMemberOptions {
-  readonly groupId: string
-  readonly topic: string
-  readonly clock: Clock
-  readonly log: Logger
+export interface GroupTimeouts {
   /** A member that the broker has not heard of for so long is replaced. */
   readonly sessionTimeoutMs?: number
   /** The group waits so long for its members to join again; they take half of it at most to end what is in flight. */
   readonly rebalanceTimeoutMs?: number
+}
+
+export interface GroupMemberOptions extends GroupTimeouts {
+  readonly groupId: string
+  readonly topic: string
+  readonly clock: Clock
+  readonly log: Logger
 }
 
 const PROTOCOL = 'tap-sticky'
@@ -70,27 +73,36 @@ export class GroupMember {
     return joining
   }
 
-  /** Leaves the group, so that another takes over at once. Takes 2 s at most, and throws nothing. */
+  /**
+   * Gives back what is still held and leaves the group, so that another takes over at once; may join again. Not while a `join` is under way.
+   * Takes 2 s at most, and throws nothing.
+   */
+  async leave(): Promise<void> {
+    await this.#held?.release()
+    const { groupId, clock, log } = this.#options
+    const memberId = this.#memberId
+    this.#memberId = ''
+    if (memberId === '') return
+    const cancel = clock.after(LEAVE_MAX_MS, () => this.#connection.abandon())
+    try {
+      await this.#connection.run((broker) => broker.leaveGroup({ groupId, memberId }))
+    } catch (error) {
+      log.debug({ group: groupId }, `Leaving ${groupId}: ${describeError(error)}`)
+    } finally {
+      cancel()
+    }
+  }
+
+  /** For good. As `leave`. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
   }
 
   async #close(): Promise<void> {
-    const { groupId, clock, log } = this.#options
-    this.#closing.abort(new Error(`the member of ${groupId} is closed`))
-    await this.#held?.release()
+    this.#closing.abort(new Error(`the member of ${this.#options.groupId} is closed`))
     await this.#joining
-    if (this.#memberId !== '') {
-      const cancel = clock.after(LEAVE_MAX_MS, () => this.#connection.abandon())
-      try {
-        await this.#connection.run((broker) => broker.leaveGroup({ groupId, memberId: this.#memberId }))
-      } catch (error) {
-        log.debug({ group: groupId }, `Leaving ${groupId}: ${describeError(error)}`)
-      } finally {
-        cancel()
-      }
-    }
+    await this.leave()
     this.#connection.abandon()
   }
 

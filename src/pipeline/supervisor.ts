@@ -205,7 +205,7 @@ async function deliverShares(output: Output, options: DeliverSharesOptions): Pro
     if (missedEvents > 0)
       log.error(
         { output: name, missedEvents },
-        `Output ${name} was off for so long that ${missedEvents} events it had not yet got are gone from the buffer`,
+        `Output ${name} was off, or could not deliver, for so long that ${missedEvents} events it had not yet got are gone from the buffer`,
       )
     try {
       await deliver({

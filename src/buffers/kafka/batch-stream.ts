@@ -9,13 +9,16 @@ const PAGE_BYTES = 4 * 1024 * 1024
 /** A commit is answered before its events can be read; this is how long one look waits for them. */
 const LOOK_MS = 200
 
+/** Who reads the events topic. */
+export type EventReader = Pick<PartitionReader, 'fetch'>
+
 /**
  * The events of one shipment: fetched page by page, up to `to`, to a limit, or to the log's end when it first looked. It waits for what is
  * appended and cannot be read yet, but never while it has something to ship. The next page is
  * fetched while one is handed out, so that at most two are in memory.
  */
 export class KafkaBatchStream extends Readable implements BatchStream {
-  readonly #reader: PartitionReader
+  readonly #reader: EventReader
   readonly #onUndecodable: (record: Undecodable) => void
   readonly #signal: AbortSignal
   /** Behind what was handed out, and behind what was fetched. */
@@ -32,7 +35,7 @@ export class KafkaBatchStream extends Readable implements BatchStream {
   #isLast = false
   #finished = false
 
-  constructor(reader: PartitionReader, range: ReadRange, onUndecodable: (record: Undecodable) => void) {
+  constructor(reader: EventReader, range: ReadRange, onUndecodable: (record: Undecodable) => void) {
     super({ objectMode: true, highWaterMark: 1 })
     this.#reader = reader
     this.#onUndecodable = onUndecodable

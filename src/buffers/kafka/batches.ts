@@ -1,8 +1,12 @@
 import type { FetchedPartition } from '../../kafka/partition-reader.ts'
 import { CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS, FINGERPRINT_BYTES, type Batch, type Pull } from '../../pipeline/event.ts'
+import { mayHaveOwnMembers } from '../../pipeline/wire.ts'
+import { UndecodableRecordError } from './single-object.ts'
 import { decodeTapEvent, type DecodedTapEvent } from './tap-event.ts'
 
 const NEWLINE = 0x0a
+const OPEN = 0x7b
+const CLOSE = 0x7d
 
 export interface Undecodable {
   readonly partition: number
@@ -62,10 +66,31 @@ function decode(
   onUndecodable: (record: Undecodable) => void,
 ): DecodedTapEvent | null {
   try {
-    return decodeTapEvent(value ?? Buffer.alloc(0))
+    if (value === null) throw new UndecodableRecordError('no value')
+    const decoded = decodeTapEvent(value)
+    assertEvent(decoded.event)
+    return decoded
   } catch (error) {
     onUndecodable({ partition, offset, value: value ?? new Uint8Array(), error })
     return null
+  }
+}
+
+/**
+ * Throws UndecodableRecordError. Other programs can write to a topic: what would break the lines of a chunk, or what a sink puts into an event,
+ * would hold up its output for ever. Whether all the rest is JSON is for the destination to say.
+ */
+function assertEvent(event: Uint8Array): void {
+  const isLine = event[0] === OPEN && event.at(-1) === CLOSE && !event.includes(NEWLINE)
+  if (!isLine || (mayHaveOwnMembers(event) && !isJson(event))) throw new UndecodableRecordError('not one JSON object in one line')
+}
+
+function isJson(event: Uint8Array): boolean {
+  try {
+    JSON.parse(Buffer.from(event.buffer, event.byteOffset, event.byteLength).toString())
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { createKafkaClient, type KafkaClient, type KafkaConnection } from '../../kafka/client.ts'
-import { GroupMember, type Assignment } from '../../kafka/group-member.ts'
+import { GroupMember, type Assignment, type GroupTimeouts } from '../../kafka/group-member.ts'
 import { PartitionReader } from '../../kafka/partition-reader.ts'
 import { RecordProducer } from '../../kafka/record-producer.ts'
 import { ensureTopics } from '../../kafka/topics.ts'
@@ -33,8 +33,9 @@ export interface KafkaBufferOptions extends TopicOptions {
   readonly log: Logger
   /** What is done where there are events and no state; by default that is an error. */
   readonly lostState?: LostState
-  /** For a look beside a running collector: nothing is written. */
+  /** For a look beside a running collector: opening it writes nothing. */
   readonly readOnly?: boolean
+  readonly groupTimeouts?: GroupTimeouts
 }
 
 /**
@@ -98,13 +99,13 @@ class KafkaBuffer implements EventBuffer {
   #closing: Promise<void> | null = null
 
   constructor(parts: Parts) {
-    const { client, topics, stateLog, eventReader, deadLetterReader, producer, clock, log } = parts
+    const { client, topics, stateLog, eventReader, deadLetterReader, producer, clock, log, groupTimeouts = {} } = parts
     this.#parts = parts
     this.#quotaLog = new KafkaQuotaLog(producer, stateLog, topics)
-    this.#outputs = new KafkaOutputs({ client, topics, stateLog, eventReader, producer, clock, log })
+    this.#outputs = new KafkaOutputs({ client, topics, stateLog, eventReader, producer, clock, log, groupTimeouts })
     this.#tally = new DeadLetterTally(deadLetterReader)
     this.#undecodable = new UndecodableRecords(topics, clock, log)
-    this.#inputs = new GroupMember(client, { groupId: topics.inputsGroup, topic: topics.state, clock, log })
+    this.#inputs = new GroupMember(client, { groupId: topics.inputsGroup, topic: topics.state, clock, log, ...groupTimeouts })
   }
 
   /** Stands by until the one partition of the state topic is ours; keeps it while others come and go. */
@@ -147,6 +148,8 @@ class KafkaBuffer implements EventBuffer {
         released.abort(new Error('released'))
         await keeping
         await this.#closeWriters()
+        // Who delivers what is left may be long about it; the inputs are another's at once.
+        await this.#inputs.leave()
       },
     }
   }
@@ -186,12 +189,13 @@ class KafkaBuffer implements EventBuffer {
   /** Not among what `close` waits for: it ends it. */
   async takeShare(output: string, signal: AbortSignal): Promise<OutputShare> {
     this.#assertOpen()
+    this.#undecodable.forget(output)
     return this.#outputs.of(output).takeShare(AbortSignal.any([signal, this.#parts.closed.signal]))
   }
 
   read(output: string, range: ReadRange): BatchStream {
     const { closed, eventReader } = this.#parts
-    const reader = this.#outputs.find(output)?.reader ?? eventReader
+    const reader = this.#outputs.find(output) ?? eventReader
     const isClosed = this.#closing !== null
     const signal = isClosed ? range.signal : AbortSignal.any([range.signal, closed.signal])
     const stream = new KafkaBatchStream(reader, { ...range, signal }, (record) => this.#undecodable.tell(output, record))
@@ -207,13 +211,13 @@ class KafkaBuffer implements EventBuffer {
   commit(output: string, cursor: Cursor, deadLetters: readonly DeadLetter[]): Promise<void> {
     return this.#run(async () => {
       const found = this.#outputs.of(output)
-      const passedOver = this.#undecodable.pending(output)
-      const letters = [...passedOver, ...deadLetters].filter((letter) => !this.#keptLetters.has(letter))
+      const offsets = parseCursor(cursor)
+      const letters = [...this.#undecodable.below(output, offsets), ...deadLetters].filter((letter) => !this.#keptLetters.has(letter))
       // First the letters: a kill between the two keeps one twice, and loses none. A commit that is tried again brings the same ones.
       if (letters.length > 0) await this.#parts.producer.send([deadLetterRecords(letters, this.#parts.topics)])
       for (const letter of letters) this.#keptLetters.add(letter)
-      this.#undecodable.kept(output, passedOver)
-      await found.commit(parseCursor(cursor))
+      await found.commit(offsets)
+      this.#undecodable.forgetBelow(output, offsets)
     })
   }
 

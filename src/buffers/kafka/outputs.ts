@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { KafkaClient } from '../../kafka/client.ts'
 import { commitOffsets, readOffsets } from '../../kafka/group-offsets.ts'
+import type { GroupTimeouts } from '../../kafka/group-member.ts'
 import type { PartitionReader } from '../../kafka/partition-reader.ts'
 import type { RecordProducer } from '../../kafka/record-producer.ts'
 import type { OutputStart } from '../../pipeline/buffer.ts'
@@ -20,6 +21,7 @@ interface KafkaOutputsOptions {
   readonly producer: RecordProducer
   readonly clock: Clock
   readonly log: Logger
+  readonly groupTimeouts: GroupTimeouts
 }
 
 /** The outputs that are on here, and what the state topic knows of all that ever were. */
@@ -79,13 +81,14 @@ export class KafkaOutputs {
   }
 
   #make(name: string, saved: SavedOutput): KafkaOutput {
-    const { client, topics, clock, log, stateLog } = this.#options
+    const { client, topics, clock, log, stateLog, groupTimeouts } = this.#options
     return new KafkaOutput({
       client,
       topics,
       name,
       clock,
       log,
+      groupTimeouts,
       begin: offsetsOf(saved.begin),
       onMissed: async (events) => {
         const now = (await stateLog.refresh()).outputs.get(name) ?? saved

@@ -3,6 +3,7 @@ import { readOffsets } from '../../kafka/group-offsets.ts'
 import type { PartitionReader } from '../../kafka/partition-reader.ts'
 import type { BufferSnapshot } from '../../pipeline/buffer.ts'
 import type { DeadLetterTally } from './dead-letter-tally.ts'
+import { provenAtOf } from './group-positions.ts'
 import type { StateLog } from './state-log.ts'
 import type { Topics } from './topics.ts'
 
@@ -40,15 +41,5 @@ export async function takeSnapshot({ client, topics, stateLog, eventReader, tall
     // The broker's business: it has no limit of ours, and its log directories are not ours to look into.
     sizeInBytes: 0,
     maxSizeInBytes: Number.MAX_SAFE_INTEGER,
-  }
-}
-
-/** What a commit wrote beside the offset. */
-function provenAtOf(metadata: string): number {
-  try {
-    const parsed: unknown = JSON.parse(metadata)
-    return typeof parsed === 'object' && parsed !== null && 'provenAt' in parsed ? Number(parsed.provenAt) : 0
-  } catch {
-    return 0
   }
 }

@@ -4,18 +4,28 @@ import { describeError } from '../../pipeline/errors.ts'
 import { FINGERPRINT_BYTES } from '../../pipeline/event.ts'
 import type { DeadLetter } from '../../pipeline/unit.ts'
 import type { Undecodable } from './batches.ts'
+import type { Offsets } from './cursor.ts'
 import type { Topics } from './topics.ts'
 
 /** Of what may be anything the head tells enough. */
 const HEAD_BYTES = 64 * 1024
 
-/** Records of the events topic that are no events: one dead letter and one line in the log each, and reading goes on behind them. */
+interface Told {
+  readonly partition: number
+  readonly offset: number
+  readonly letter: DeadLetter
+}
+
+/**
+ * Records of the events topic that are no events: one dead letter and one line in the log each, and reading goes on behind them. A letter is
+ * kept by the commit that passes over its record and by no earlier one, or another process would meet the record and keep it again.
+ */
 export class UndecodableRecords {
   readonly #topics: Topics
   readonly #clock: Clock
   readonly #log: Logger
-  readonly #told = new Set<string>()
-  readonly #pending = new Map<string, DeadLetter[]>()
+  /** By output, those that lie behind what it has committed. A shipment that is sent again tells them again. */
+  readonly #told = new Map<string, readonly Told[]>()
 
   constructor(topics: Topics, clock: Clock, log: Logger) {
     this.#topics = topics
@@ -24,9 +34,8 @@ export class UndecodableRecords {
   }
 
   tell(output: string, { partition, offset, value, error }: Undecodable): void {
-    const where = `${output}/${partition}/${offset}`
-    if (this.#told.has(where)) return
-    this.#told.add(where)
+    const known = this.#told.get(output) ?? []
+    if (known.some((told) => told.partition === partition && told.offset === offset)) return
     const reason = `record ${offset} of partition ${partition} of ${this.#topics.events} is no event: ${describeError(error)}`
     this.#log.error({ output, partition, offset }, `${output} passes over what cannot be read; it is kept as a dead letter: ${reason}`)
     const letter = {
@@ -41,15 +50,25 @@ export class UndecodableRecords {
       size: value.length,
       fingerprint: new Uint8Array(FINGERPRINT_BYTES),
     }
-    this.#pending.set(output, [...(this.#pending.get(output) ?? []), letter])
+    this.#told.set(output, [...known, { partition, offset, letter }])
   }
 
-  /** What was told of the output and is not kept yet. Its commit keeps it first, or the letter of what it passes over could be lost. */
-  pending(output: string): readonly DeadLetter[] {
-    return this.#pending.get(output) ?? []
+  /** Of the records that a commit of these offsets passes over: to be kept before it. */
+  below(output: string, offsets: Offsets): readonly DeadLetter[] {
+    return (this.#told.get(output) ?? []).filter((told) => isBelow(told, offsets)).map(({ letter }) => letter)
   }
 
-  kept(output: string, letters: readonly DeadLetter[]): void {
-    this.#pending.set(output, this.pending(output).filter((letter) => !letters.includes(letter)))
+  /** These are committed, and never read again. */
+  forgetBelow(output: string, offsets: Offsets): void {
+    this.#told.set(output, (this.#told.get(output) ?? []).filter((told) => !isBelow(told, offsets)))
   }
+
+  /** The output has another share: what it had not committed is read, and told, by whoever has it now. */
+  forget(output: string): void {
+    this.#told.delete(output)
+  }
+}
+
+function isBelow({ partition, offset }: Told, offsets: Offsets): boolean {
+  return offset < (offsets.get(partition) ?? 0)
 }

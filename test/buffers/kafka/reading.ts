@@ -1,0 +1,254 @@
+import { randomUUID } from 'node:crypto'
+import { pino, type Logger } from 'pino'
+import { onTestFinished } from 'vitest'
+import { openKafkaBuffer, type KafkaBufferOptions } from '../../../src/buffers/kafka/kafka.ts'
+import { decodeDeadLetter } from '../../../src/buffers/kafka/dead-letter.ts'
+import { createKafkaClient, type KafkaClient } from '../../../src/kafka/client.ts'
+import { commitOffsets, describeGroup, type GroupOffset } from '../../../src/kafka/group-offsets.ts'
+import { PartitionReader } from '../../../src/kafka/partition-reader.ts'
+import type { EventBuffer } from '../../../src/pipeline/buffer.ts'
+import { systemClock, type Clock } from '../../../src/pipeline/clock.ts'
+import { Conditions } from '../../../src/pipeline/conditions.ts'
+import { Counters } from '../../../src/pipeline/counters.ts'
+import type { Batch } from '../../../src/pipeline/event.ts'
+import type { ShipmentContext, Sink } from '../../../src/pipeline/sink.ts'
+import { supervise, type Output } from '../../../src/pipeline/supervisor.ts'
+import type { DeadLetter } from '../../../src/pipeline/unit.ts'
+import { textsOf, unitOf } from '../../contract/buffer-units.ts'
+import { sharedBroker } from '../../support/kafka.ts'
+
+/** Whoever has failed tries again soon. */
+const impatient: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 200), signal) }
+/** Short enough for a test, long enough for a busy machine. */
+export const SESSION_MS = 3_000
+
+/** The topics of one test, and what stands beside the collectors: who writes foreign records, and the administrator. */
+export interface Topics {
+  readonly client: KafkaClient
+  readonly prefix: string
+  /** As a process does that begins; it is closed with the test. */
+  open(options?: Partial<KafkaBufferOptions>): Promise<EventBuffer>
+  /** Appended as a collector does: 100 events a chunk, and chunks go to partitions by their fingerprints. */
+  append(events: readonly string[]): Promise<void>
+  /** Records as any program writes them. */
+  produce(records: readonly { readonly partition: number; readonly key: Buffer | null; readonly value: Buffer | null }[]): Promise<void>
+  /** Removes what lies before these offsets, as retention does. */
+  deleteBefore(offsets: ReadonlyMap<number, number>): Promise<void>
+  ends(): Promise<ReadonlyMap<number, number>>
+  deadLetters(): Promise<DeadLetter[]>
+  forget(output: string): Promise<void>
+  /** As kafka-consumer-groups.sh does: refused while the group has members, so it is tried until it has none. */
+  resetOffsets(output: string, offsets: ReadonlyMap<number, GroupOffset>): Promise<void>
+  members(output: string): Promise<number>
+}
+
+export async function makeTopics({ partitions = 1, ...common }: Partial<KafkaBufferOptions> = {}): Promise<Topics> {
+  const brokers = await sharedBroker()
+  const connection = { brokers, ssl: false, sasl: null } as const
+  const prefix = `r${randomUUID()}`
+  const client = createKafkaClient(connection, pino({ level: 'silent' }))
+  const events = `${prefix}.events`
+  const group = (output: string): string => `${prefix}.${output}`
+
+  const open = async (options: Partial<KafkaBufferOptions> = {}): Promise<EventBuffer> => {
+    const buffer = await openKafkaBuffer({
+      connection, prefix, partitions, replicationFactor: null, retentionMs: 3_600_000, compression: 'none', createTopics: true,
+      clock: systemClock, log: pino({ level: 'silent' }), groupTimeouts: { sessionTimeoutMs: SESSION_MS }, ...common, ...options,
+    })
+    onTestFinished(() => buffer.close())
+    return buffer
+  }
+  const asAdmin = async <Result>(work: (admin: ReturnType<KafkaClient['admin']>) => Promise<Result>): Promise<Result> => {
+    const admin = client.admin()
+    await admin.connect()
+    try {
+      return await work(admin)
+    } finally {
+      await admin.disconnect()
+    }
+  }
+  const withReader = async <Result>(topic: string, work: (reader: PartitionReader) => Promise<Result>): Promise<Result> => {
+    const reader = new PartitionReader(client, topic)
+    try {
+      return await work(reader)
+    } finally {
+      await reader.close()
+    }
+  }
+  return {
+    client,
+    prefix,
+    open,
+    async append(texts) {
+      const buffer = await open()
+      const ownership = await buffer.ownInputs(new AbortController().signal)
+      const chunks = Array.from({ length: Math.ceil(texts.length / 100) }, (_, chunk) => texts.slice(chunk * 100, (chunk + 1) * 100))
+      for (let at = 0; at < chunks.length; at += 100) await buffer.append(unitOf({ chunks: chunks.slice(at, at + 100) }))
+      await ownership.release()
+      await buffer.close()
+    },
+    async produce(records) {
+      const producer = client.producer({})
+      await producer.connect()
+      try {
+        await producer.send({ topic: events, acks: -1, messages: [...records] })
+      } finally {
+        await producer.disconnect()
+      }
+    },
+    deleteBefore: (offsets) =>
+      asAdmin(async (admin) => {
+        await admin.fetchTopicMetadata({ topics: [events] }) // kafkajs does not ask by itself
+        await admin.deleteTopicRecords({
+          topic: events,
+          partitions: [...offsets].map(([partition, offset]) => ({ partition, offset: String(offset) })),
+        })
+      }),
+    ends: () => withReader(events, (reader) => reader.offsets('latest')),
+    deadLetters: () =>
+      withReader(`${prefix}.dead-letter`, async (reader) => {
+        const end = (await reader.offsets('latest')).get(0) ?? 0
+        const letters: DeadLetter[] = []
+        for (let next = 0; next < end; ) {
+          const limits = { maxBytes: 4_000_000, maxWaitMs: 500, minBytes: 1, signal: AbortSignal.timeout(20_000) }
+          const [page] = await reader.fetch(new Map([[0, next]]), limits)
+          for (const { value } of page?.records ?? []) letters.push(decodeDeadLetter(value ?? Buffer.alloc(0)))
+          next = page?.nextOffset ?? end
+        }
+        return letters
+      }),
+    async forget(output) {
+      await asAdmin((admin) => admin.deleteGroups([group(output)]))
+    },
+    async resetOffsets(output, offsets) {
+      for (;;) {
+        if ((await describeGroup(client, group(output))).members > 0) continue
+        const isDone = await commitOffsets(client, group(output), events, offsets).then(() => true, () => false)
+        if (isDone) return
+      }
+    },
+    members: async (output) => (await describeGroup(client, group(output))).members,
+  }
+}
+
+/** What is done with a shipment once all of it was written: it fails with what this throws. */
+type Prove = (events: readonly string[], context: ShipmentContext) => Promise<void>
+
+/** A destination that several processes may share: what was proven, in order, and by whom. */
+export class Destination {
+  readonly delivered: { readonly event: string; readonly by: string }[] = []
+  prove: Prove = async () => undefined
+  readonly #changed = new Set<() => void>()
+
+  get events(): string[] {
+    return this.delivered.map(({ event }) => event)
+  }
+
+  /** Each event that was proven more than once. */
+  get doubled(): string[] {
+    const seen = new Set<string>()
+    return this.events.filter((event) => seen.size === seen.add(event).size)
+  }
+
+  sink(by: string): Sink {
+    return {
+      maxShipmentsInFlight: 4,
+      ship: (context) => async (batches: AsyncIterable<Batch>) => {
+        const events: string[] = []
+        for await (const batch of batches) events.push(...textsOf(batch))
+        await this.prove(events, context)
+        this.delivered.push(...events.map((event) => ({ event, by })))
+        this.tell()
+      },
+      check: async () => undefined,
+      close: async () => undefined,
+    }
+  }
+
+  /** Resolves once the condition holds; it is asked after each shipment. The test's own time-out is its end. */
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      const { promise, resolve } = Promise.withResolvers<undefined>()
+      this.#changed.add(() => resolve(undefined))
+      await promise
+    }
+  }
+
+  tell(): void {
+    for (const wake of this.#changed) wake()
+    this.#changed.clear()
+  }
+}
+
+export interface LogLine {
+  readonly level: number
+  readonly msg: string
+  readonly [field: string]: unknown
+}
+
+/** A log that a test reads. */
+export function readableLog(onLine: () => void = () => undefined): { readonly log: Logger; readonly lines: LogLine[] } {
+  const lines: LogLine[] = []
+  const write = (line: string): void => {
+    lines.push(JSON.parse(line) as LogLine) // pino's own form
+    onLine()
+  }
+  const log: Logger = pino({ level: 'debug' }, { write })
+  return { log, lines }
+}
+
+export interface Process {
+  readonly buffer: EventBuffer
+  readonly lines: readonly LogLine[]
+  readonly conditions: Conditions
+  /** Resolves with the first line of that text. */
+  logged(text: string): Promise<LogLine>
+  /** As after SIGTERM: what is in flight is proven, then it leaves its groups. */
+  stop(): Promise<void>
+}
+
+/** The delivering half of a collector in this process: the real loops over a buffer of its own, and no inputs. */
+export async function startProcess(
+  topics: Topics,
+  outputs: readonly (Pick<Output, 'name' | 'sink'> & Partial<Output>)[],
+  options: Partial<KafkaBufferOptions> = {},
+): Promise<Process> {
+  const waiting = new Set<() => void>()
+  const { log, lines } = readableLog(() => {
+    for (const wake of waiting) wake()
+  })
+  const buffer = await topics.open({ log, ...options })
+  const stop = new AbortController()
+  const conditions = new Conditions(() => Date.now())
+  const running = supervise({
+    sources: [],
+    outputs: outputs.map((output) => ({
+      transforms: [], shipmentsInFlight: 4, maxShipmentEvents: 100, maxShipmentBytes: 1_000_000, startFrom: 'oldest', ...output,
+    })),
+    buffer, clock: impatient, log, conditions, counters: new Counters(), stop: stop.signal, once: false,
+  })
+  running.catch(() => undefined) // told by `stop`
+  const end = async (): Promise<void> => {
+    stop.abort(new Error('stopped'))
+    await running
+    await buffer.close()
+  }
+  onTestFinished(() => end().catch(() => undefined))
+  return {
+    buffer,
+    lines,
+    conditions,
+    async logged(text) {
+      for (;;) {
+        const line = lines.find(({ msg }) => msg.includes(text))
+        if (line !== undefined) return line
+        const { promise, resolve } = Promise.withResolvers<undefined>()
+        const wake = (): void => resolve(undefined)
+        waiting.add(wake)
+        await promise
+        waiting.delete(wake)
+      }
+    },
+    stop: end,
+  }
+}
