@@ -4,6 +4,7 @@ import { countEvents, FINGERPRINT_BYTES } from '../../pipeline/event.ts'
 import type { Batch, Chunk } from '../../pipeline/event.ts'
 import type { Unit } from '../../pipeline/unit.ts'
 import { damaged } from './failures.ts'
+import { PassedOver } from './passed-over.ts'
 
 /** A read looks at most this far ahead, so that a page stays small: memory holds two pages a shipment. */
 const PAGE_BYTES = 256 * 1024
@@ -37,6 +38,8 @@ export interface StoredBatch {
 
 export interface Page {
   readonly batches: readonly StoredBatch[]
+  /** Behind the last chunk of the page, and behind those that the output passes over. */
+  readonly end: number
   /** What the limits leave for the pages behind this one. */
   readonly next: PageRequest | null
 }
@@ -68,6 +71,7 @@ export class ChunkLog {
   readonly #rows: Statement<[number, number], Row>
   readonly #eventsUpTo: Statement<[number], number>
   readonly #delete: Statement<[number]>
+  readonly #passedOver: PassedOver
 
   constructor(db: Database, path: string) {
     this.#path = path
@@ -83,6 +87,7 @@ export class ChunkLog {
       CAST(lines AS BLOB) AS lines FROM chunks WHERE chunk > ? AND chunk <= ? ORDER BY chunk`)
     this.#eventsUpTo = db.prepare<[number], number>('SELECT events_before + events FROM chunks WHERE chunk = ?').pluck()
     this.#delete = db.prepare('DELETE FROM chunks WHERE chunk <= ?')
+    this.#passedOver = new PassedOver(db)
   }
 
   ends(): LogEnds {
@@ -106,15 +111,16 @@ export class ChunkLog {
     this.#setAppended.run(appendedChunk, appendedEvents)
   }
 
-  /** The next chunks of a shipment. The bytes are checked: what the disk has changed is a FatalError and never delivered. */
-  page(request: PageRequest): Page {
+  /** The next chunks of a shipment of the output. The bytes are checked: what the disk has changed is a FatalError and never delivered. */
+  page(request: PageRequest, output: string): Page {
     const to = request.to ?? Number.MAX_SAFE_INTEGER
+    const start = Math.max(request.from, Math.min(this.#passedOver.behind(output, Math.max(request.from, this.ends().removedChunk)), to))
     let { maxEvents, maxBytes, first } = request
-    let last = request.from
+    let last = start
     let pageBytes = 0
     let full = false
-    const heads = this.#heads.all(request.from, to)
-    let expected = Math.max(request.from, this.ends().removedChunk)
+    const heads = this.#heads.all(start, Math.min(to, this.#passedOver.endOfStretch(output, start)))
+    let expected = start
     for (const { chunk, events, bytes } of heads) {
       expected += 1
       if (chunk !== expected) throw damaged(this.#path, `chunk ${expected} is missing`)
@@ -126,10 +132,11 @@ export class ChunkLog {
       maxEvents -= events
       maxBytes -= bytes
     }
-    if (last === request.from) return { batches: [], next: null }
-    const batches = this.#rows.all(request.from, last).map((row) => this.#batch(row))
-    const more = !full && maxEvents > 0 && maxBytes > 0 && (last !== heads.at(-1)?.chunk || heads.length === PAGE_CHUNKS)
-    return { batches, next: more ? { from: last, to: request.to, maxEvents, maxBytes, first } : null }
+    if (last === start) return { batches: [], end: start, next: null }
+    const batches = this.#rows.all(start, last).map((row) => this.#batch(row))
+    const end = Math.min(this.#passedOver.behind(output, last), to)
+    const more = !full && maxEvents > 0 && maxBytes > 0 && (last !== heads.at(-1)?.chunk || heads.length === PAGE_CHUNKS || end > last)
+    return { batches, end, next: more ? { from: end, to: request.to, maxEvents, maxBytes, first } : null }
   }
 
   /** The count of events up to and with this chunk; for one that is removed, of all that are removed. */

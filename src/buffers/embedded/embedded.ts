@@ -116,8 +116,8 @@ class EmbeddedBuffer implements EventBuffer {
     return { cursor: cursorOf(chunk), missedEvents, ending: NEVER, lost: NEVER, release: async () => undefined }
   }
 
-  read(_output: string, range: ReadRange): BatchStream {
-    return new ChunkStream((request) => this.#call('page', request), range)
+  read(output: string, range: ReadRange): BatchStream {
+    return new ChunkStream((request) => this.#call('page', request, output), range)
   }
 
   async waitBeyond(_output: string, cursor: Cursor, signal: AbortSignal): Promise<void> {

@@ -9,6 +9,17 @@ export type Migration = (db: Database) => void
 /** `MIGRATIONS[0]` leads from version 1 to 2, and so on. A step that has been released never changes. */
 export const MIGRATIONS: readonly Migration[] = [
   (db) => db.exec('ALTER TABLE outputs ADD COLUMN missed_events INTEGER NOT NULL DEFAULT 0'),
+  // passed_over: see PassedRun. move_id: of the move that has made this file out of a Kafka buffer; null where it began here.
+  (db) =>
+    db.exec(`CREATE TABLE passed_over (
+        output TEXT NOT NULL,
+        first_chunk INTEGER NOT NULL,
+        last_chunk INTEGER NOT NULL,
+        events_before INTEGER NOT NULL,
+        events_after INTEGER NOT NULL,
+        PRIMARY KEY (output, first_chunk)
+      ) WITHOUT ROWID;
+      ALTER TABLE log ADD COLUMN move_id TEXT`),
 ]
 
 export function latestVersion(migrations: readonly Migration[]): number {

@@ -2,11 +2,12 @@ import type { Database, Statement } from 'better-sqlite3'
 import type { OutputStart } from '../../pipeline/buffer.ts'
 import type { DeadLetter } from '../../pipeline/unit.ts'
 import type { ChunkLog } from './chunks.ts'
+import { passedEventsBetween, type PassedOver } from './passed-over.ts'
 
 interface OutputRow {
   readonly name: string
   readonly chunk: number
-  readonly events: number
+  readonly missedEvents: number
 }
 
 export interface OpenedOutput {
@@ -18,6 +19,7 @@ export interface OpenedOutput {
 /** How far every output is, and the dead letters. Callers own the transactions. */
 export class OutputTable {
   readonly #log: ChunkLog
+  readonly #passedOver: PassedOver
   readonly #all: Statement<[], OutputRow>
   readonly #closeAll: Statement
   readonly #open: Statement<[string, number, number, number]>
@@ -25,9 +27,11 @@ export class OutputTable {
   readonly #delivered: Statement<[], number | null>
   readonly #addDeadLetter: Statement<[string | null, string, string, number, string | null, number, string, number, Uint8Array, Uint8Array]>
 
-  constructor(db: Database, log: ChunkLog) {
+  constructor(db: Database, log: ChunkLog, passedOver: PassedOver) {
     this.#log = log
-    this.#all = db.prepare('SELECT name, chunk, events FROM outputs')
+    this.#passedOver = passedOver
+    this.#all = db.prepare(`SELECT name, chunk,
+      max(0, log.removed_events - events - ${passedEventsBetween('events', 'log.removed_events')}) AS missedEvents FROM outputs, log`)
     this.#closeAll = db.prepare('UPDATE outputs SET open = 0')
     this.#open = db.prepare(`INSERT INTO outputs (name, chunk, events, missed_events, open, proven_at) VALUES (?, ?, ?, ?, 1, 0)
       ON CONFLICT DO UPDATE SET chunk = excluded.chunk, events = excluded.events, missed_events = missed_events + excluded.missed_events, open = 1`)
@@ -44,23 +48,23 @@ export class OutputTable {
     this.#closeAll.run()
     return outputs.map(({ name, startFrom }) => {
       const row = known.get(name)
-      let { chunk, events } = row ?? { chunk: 0, events: 0 }
-      if (row === undefined && known.size > 0) {
-        chunk = startFrom === 'now' ? ends.appendedChunk : ends.removedChunk
-        events = startFrom === 'now' ? ends.appendedEvents : ends.removedEvents
-      }
-      const missedEvents = Math.max(0, ends.removedEvents - events)
-      chunk = Math.max(chunk, ends.removedChunk)
-      events = Math.max(events, ends.removedEvents)
-      this.#open.run(name, chunk, events, missedEvents)
-      return { name, chunk, missedEvents }
+      const isFirstStart = known.size === 0
+      // Those of a first start begin with the first event: what is gone by then was missed.
+      const start = row ?? { chunk: startFrom === 'now' && !isFirstStart ? ends.appendedChunk : ends.removedChunk, missedEvents: isFirstStart ? ends.removedEvents : 0 }
+      const chunk = this.#passedOver.behind(name, Math.max(start.chunk, ends.removedChunk))
+      this.#open.run(name, chunk, this.#log.eventsUpTo(chunk), start.missedEvents)
+      this.#passedOver.forget(name, chunk)
+      return { name, chunk, missedEvents: start.missedEvents }
     })
   }
 
   /** The cursor never moves back: a late commit of an earlier shipment only adds its dead letters. */
   commit(name: string, chunk: number, deadLetters: readonly DeadLetter[], now: number): void {
-    const { changes } = this.#commit.run(chunk, this.#log.eventsUpTo(chunk), now, name)
+    // Behind what it passes over at once: chunks there would else be kept for it until the next event.
+    const behind = this.#passedOver.behind(name, chunk)
+    const { changes } = this.#commit.run(behind, this.#log.eventsUpTo(behind), now, name)
     if (changes === 0) throw new Error(`output ${name} is not known to the buffer`)
+    this.#passedOver.forget(name, behind)
     this.addDeadLetters(deadLetters)
   }
 

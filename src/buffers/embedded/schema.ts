@@ -105,4 +105,4 @@ CREATE TABLE requests (
 `
 
 /** Tables that stay small: they are checked whole at every start. `chunks` may hold gigabytes; its bytes carry a checksum instead. */
-export const SMALL_TABLES = ['log', 'outputs', 'services', 'holes', 'gaps', 'seen', 'requests'] as const
+export const SMALL_TABLES = ['log', 'outputs', 'passed_over', 'services', 'holes', 'gaps', 'seen', 'requests'] as const

@@ -1,6 +1,7 @@
 import type { Database } from 'better-sqlite3'
 import type { BufferSnapshot } from '../../pipeline/buffer.ts'
 import type { Gap, Hole } from '../../pipeline/unit.ts'
+import { passedEventsBetween } from './passed-over.ts'
 import { sizeInBytes } from './room.ts'
 
 type Of<Row> = Row & { readonly inputId: string; readonly service: string }
@@ -19,8 +20,10 @@ export function takeSnapshot(db: Database, path: string): BufferSnapshot {
       .map((row) => ({ ...row, holes: holes.get(keyOf(row)) ?? [], gaps: gaps.get(keyOf(row)) ?? [] }))
     const outputs = db
       .prepare<[], { name: string; open: number; backlogEvents: number; provenAt: number; missedEvents: number; deadLetters: number }>(
-        `SELECT name, open, log.appended_events - max(events, log.removed_events) AS backlogEvents, proven_at AS provenAt,
-          ${countsMissedEvents(db) ? 'missed_events' : '0'} AS missedEvents, (SELECT count(*) FROM dead_letters WHERE output = name) AS deadLetters FROM outputs, log ORDER BY name`,
+        `SELECT name, open, log.appended_events - max(events, log.removed_events) - ${
+          hasTable(db, 'passed_over') ? passedEventsBetween('max(events, log.removed_events)', 'log.appended_events') : '0'
+        } AS backlogEvents, proven_at AS provenAt, ${hasColumn(db, 'outputs', 'missed_events') ? 'missed_events' : '0'} AS missedEvents,
+          (SELECT count(*) FROM dead_letters WHERE output = name) AS deadLetters FROM outputs, log ORDER BY name`,
       )
       .all()
       .map((row) => ({ ...row, open: row.open === 1 }))
@@ -36,8 +39,12 @@ export function takeSnapshot(db: Database, path: string): BufferSnapshot {
 }
 
 /** A look from outside meets older files: only the collector brings them to the latest version. */
-function countsMissedEvents(db: Database): boolean {
-  return db.prepare("SELECT 1 FROM pragma_table_info('outputs') WHERE name = 'missed_events'").get() !== undefined
+function hasColumn(db: Database, table: string, column: string): boolean {
+  return db.prepare('SELECT 1 FROM pragma_table_info(?) WHERE name = ?').get(table, column) !== undefined
+}
+
+function hasTable(db: Database, table: string): boolean {
+  return db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(table) !== undefined
 }
 
 function pools(db: Database): BufferSnapshot['pools'] {

@@ -13,6 +13,7 @@ import { MIGRATIONS } from './migrations.ts'
 import type { Migration } from './migrations.ts'
 import { OutputTable } from './outputs.ts'
 import type { OpenedOutput } from './outputs.ts'
+import { PassedOver } from './passed-over.ts'
 import { RequestLog } from './requests.ts'
 import { Room, unitBytes } from './room.ts'
 import { ServiceTable } from './services.ts'
@@ -58,7 +59,7 @@ export class EmbeddedStore {
       this.#inode = statSync(this.#path).ino
       this.#log = new ChunkLog(db, this.#path)
       this.#services = new ServiceTable(db)
-      this.#outputs = new OutputTable(db, this.#log)
+      this.#outputs = new OutputTable(db, this.#log, new PassedOver(db))
       this.#requests = new RequestLog(db)
       this.#room = new Room(db, this.#path, options, this.#log, this.#outputs)
       db.prepare('UPDATE log SET max_size_in_bytes = ? WHERE max_size_in_bytes <> ?').run(options.maxSizeBytes, options.maxSizeBytes)
@@ -106,8 +107,8 @@ export class EmbeddedStore {
     return this.#write(() => this.#outputs.open(outputs))
   }
 
-  page(request: PageRequest): Page {
-    return this.#try('reading', () => this.#log.page(request))
+  page(request: PageRequest, output: string): Page {
+    return this.#try('reading', () => this.#log.page(request, output))
   }
 
   commit(output: string, chunk: number, deadLetters: readonly DeadLetter[], now: number): void {

@@ -10,6 +10,8 @@ import { cursorOf, parseCursor } from './cursor.ts'
 export class ChunkStream extends Readable implements BatchStream {
   readonly #fetch: (request: PageRequest) => Promise<Page>
   #chunk: number
+  /** Behind the page that is being handed out. */
+  #pageEnd: number
   #eventsRead = 0
   #page: readonly StoredBatch[] = []
   #index = 0
@@ -20,6 +22,7 @@ export class ChunkStream extends Readable implements BatchStream {
     super({ objectMode: true, highWaterMark: 1 })
     this.#fetch = fetch
     this.#chunk = parseCursor(range.from)
+    this.#pageEnd = this.#chunk
     const to = range.to === undefined ? null : parseCursor(range.to)
     this.#next = null
     this.#start({ from: this.#chunk, to, maxEvents: range.maxEvents, maxBytes: range.maxBytes, first: true })
@@ -59,12 +62,18 @@ export class ChunkStream extends Readable implements BatchStream {
     try {
       const page = await this.#next
       if (this.destroyed) return
+      this.#chunk = this.#pageEnd
       this.#page = page?.batches ?? []
+      this.#pageEnd = page?.end ?? this.#pageEnd
       this.#index = 0
       this.#next = null
       if (page?.next && !this.#finished) this.#start(page.next)
-      if (this.#page.length === 0) this.push(null)
-      else this._read()
+      if (this.#page.length > 0) {
+        this._read()
+        return
+      }
+      this.#chunk = this.#pageEnd
+      this.push(null)
     } catch (error) {
       this.destroy(error instanceof Error ? error : new Error(String(error)))
     }

@@ -11,6 +11,7 @@ import { databasePath, openDatabase } from '../embedded/database.ts'
 import { damaged, explainFailure, explainOpening } from '../embedded/failures.ts'
 import { FolderLock } from '../embedded/lock.ts'
 import { MIGRATIONS } from '../embedded/migrations.ts'
+import { passedEventsBetween } from '../embedded/passed-over.ts'
 import { ServiceTable } from '../embedded/services.ts'
 import { takeSnapshot } from '../embedded/snapshot.ts'
 import type { UnitEvents } from '../kafka/unit-records.ts'
@@ -105,11 +106,20 @@ export class EmbeddedSource {
     return takeSnapshot(this.#db, this.path)
   }
 
-  /** What may still have to be delivered to some output. */
+  /** What may still have to be delivered to some output, cut where some output passes chunks over. */
   stretches(): Stretch[] {
     const [appended] = this.#db.prepare<[], [number]>('SELECT appended_chunk FROM log').raw().get() ?? [0]
-    const from = Math.min(appended, ...this.outputs.map(({ chunk }) => chunk))
-    return [{ from: this.outputs.length === 0 ? 0 : from, to: appended, only: null }]
+    const from = this.outputs.length === 0 ? 0 : Math.min(appended, ...this.outputs.map(({ chunk }) => chunk))
+    const runs = this.#db
+      .prepare<[], { output: string; before: number; last: number }>('SELECT output, first_chunk - 1 AS before, last_chunk AS last FROM passed_over')
+      .all()
+    const inside = runs.flatMap(({ before, last }) => [before, last]).filter((chunk) => chunk > from && chunk < appended)
+    const bounds = [from, ...new Set(inside.sort((a, b) => a - b)), appended]
+    return bounds.slice(0, -1).map((begin, index) => {
+      const passing = new Set(runs.filter(({ before, last }) => before <= begin && last > begin).map(({ output }) => output))
+      const only = passing.size === 0 ? null : this.outputs.map(({ name }) => name).filter((name) => !passing.has(name))
+      return { from: begin, to: bounds[index + 1] ?? appended, only }
+    })
   }
 
   /** Events of the stretch behind a chunk. */
@@ -230,7 +240,8 @@ function identityOf(db: Database.Database): string {
 function readOutputs(db: Database.Database): SourceOutput[] {
   return db
     .prepare<[], { name: string; chunk: number; open: number; provenAt: number; missedEvents: number }>(
-      `SELECT name, chunk, open, proven_at AS provenAt, missed_events + max(0, log.removed_events - events) AS missedEvents FROM outputs, log ORDER BY name`,
+      `SELECT name, chunk, open, proven_at AS provenAt, missed_events + max(0, log.removed_events - events - ${passedEventsBetween('events', 'log.removed_events')}) AS missedEvents
+        FROM outputs, log ORDER BY name`,
     )
     .all()
     .map((row) => ({ ...row, open: row.open === 1 }))

@@ -36,7 +36,7 @@ function look<Row>(path: string, sql: string): Row[] {
 }
 
 function readEvents(store: EmbeddedStore): string[] {
-  return store.page({ from: 0, to: null, maxEvents: 100, maxBytes: 1000, first: true }).batches.flatMap(({ batch }) => textsOf(batch))
+  return store.page({ from: 0, to: null, maxEvents: 100, maxBytes: 1000, first: true }, 'devo').batches.flatMap(({ batch }) => textsOf(batch))
 }
 
 test('an older file is brought to the latest version, and a copy as it was stays beside it', () => {
