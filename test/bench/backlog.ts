@@ -1,7 +1,8 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cpuSeconds, memoryMb } from './children.ts'
-import type { Bench, Measured } from './window.ts'
+import type { Bench } from './bench.ts'
+import type { Measured } from './window.ts'
 import { readSnapshot } from '../../src/buffers/embedded/reader.ts'
 
 /** A buffer that filled up while the receiver was away, delivered after a restart: from the first byte at the receiver to the last. */

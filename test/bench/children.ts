@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 /** A child process that talks by IPC: messages are kept until somebody waits for their type. */
 export class Child {
   readonly process: ChildProcess
+  #ending = false
   readonly #messages: Record<string, unknown>[] = []
   readonly #waiting: { readonly type: string; readonly resolve: (message: Record<string, unknown>) => void }[] = []
 
@@ -11,6 +12,10 @@ export class Child {
     this.process = fork(script, [...args], {
       stdio: ['ignore', options.silent === true ? 'ignore' : 'inherit', 'inherit', 'ipc'],
       execArgv: [...(options.execArgv ?? [])],
+    })
+    // Nobody waits for a child to fail: the bench ends with it.
+    this.process.once('exit', (code) => {
+      if (!this.#ending && code !== 0) throw new Error(`${script.pathname} has ended with ${code ?? 'a signal'}`)
     })
     this.process.on('message', (message) => {
       // every child of the bench sends objects with a type
@@ -42,6 +47,7 @@ export class Child {
   }
 
   async end(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    this.#ending = true
     if (this.process.exitCode !== null || this.process.signalCode !== null) return
     const exited = new Promise((resolve) => this.process.once('exit', resolve))
     this.process.kill(signal)

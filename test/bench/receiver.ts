@@ -20,14 +20,20 @@ const server = createServer(
   },
   (socket) => {
     socket.on('data', (data: Buffer) => {
-      if (firstByteAt === 0) firstByteAt = now()
+      if (firstByteAt === 0) {
+        firstByteAt = now()
+        process.send?.({ type: 'began', at: firstByteAt })
+      }
       for (let at = data.indexOf(NEWLINE); at !== -1; at = data.indexOf(NEWLINE, at + 1)) lines += 1
       if (lines >= wanted) {
         process.send?.({ type: 'complete', at: now(), firstByteAt, lines })
         wanted = Infinity
       }
     })
-    socket.on('end', () => socket.end())
+    socket.on('end', () => {
+      socket.end()
+      process.send?.({ type: 'ended', at: now(), firstByteAt })
+    })
     socket.on('error', () => undefined)
   },
 )
@@ -36,10 +42,16 @@ function now(): number {
   return performance.timeOrigin + performance.now()
 }
 
-process.on('message', (message: { type: 'count'; wanted: number }) => {
+type Message = { type: 'count'; wanted: number | null } | { type: 'lines' }
+
+process.on('message', (message: Message) => {
+  if (message.type === 'lines') {
+    process.send?.({ type: 'lines', lines, at: now() })
+    return
+  }
   lines = 0
   firstByteAt = 0
-  wanted = message.wanted
+  wanted = message.wanted ?? Infinity // JSON has none
   process.send?.({ type: 'counting' })
 })
 process.on('disconnect', () => process.exit(0))

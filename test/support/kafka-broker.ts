@@ -53,6 +53,8 @@ export interface BrokerOptions {
   readonly protocol?: Protocol
   /** Any free one by default. */
   readonly port?: number
+  /** Options of the broker's JVM, instead of those that make it start soon. */
+  readonly jvm?: readonly string[]
 }
 
 /** A broker of its own, one node that is its own controller. It ends, and its folder goes, with `dispose` or with this process. */
@@ -87,7 +89,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<TestBrok
 
   async function start(): Promise<void> {
     if (broker !== null) throw new Error('the broker runs already')
-    const started = spawn('java', ['-Xmx384m', ...java(jars), 'kafka.Kafka', config], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const started = spawn('java', [...(options.jvm ?? QUICK_START), '-cp', `${jars}/*`, 'kafka.Kafka', config], { stdio: ['ignore', 'pipe', 'pipe'] })
     broker = started
     watchdog.watch(started)
     let output = ''
@@ -122,7 +124,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<TestBrok
     const lines = { ...USUAL, ...security.properties, ...options.properties, ...listeners(protocol, ports, options.properties), 'log.dirs': join(dir, 'data') }
     await writeFile(config, Object.entries(lines).map(([key, value]) => `${key}=${value}\n`).join(''))
     const users = [...(options.scram ?? security.scram)].flatMap((user) => ['--add-scram', user])
-    await promisify(execFile)('java', [...java(jars), 'kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', config, ...users])
+    await promisify(execFile)('java', [...QUICK_START, '-cp', `${jars}/*`, 'kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', config, ...users])
     await start()
   } catch (error) {
     await dispose()
@@ -145,6 +147,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<TestBrok
   }
 }
 
+const QUICK_START = ['-Xmx384m', '-XX:TieredStopAtLevel=1']
 const CLUSTER_ID = 'dGFwLWNvbGxlY3Rvci10ZQ'
 
 /** What a single node needs, and what makes it quick. */
@@ -179,10 +182,6 @@ function listeners(
     'controller.listener.names': 'CONTROLLER',
     'controller.quorum.voters': `1@127.0.0.1:${ports.controller}`,
   }
-}
-
-function java(jars: string): string[] {
-  return ['-XX:TieredStopAtLevel=1', '-cp', `${jars}/*`]
 }
 
 function hasEnded(child: ChildProcess): boolean {

@@ -1,0 +1,9 @@
+/** An event of about 2 KB, as the API serves one. */
+export function messageJson(index: number): string {
+  const id = index.toString(16).padStart(12, '0')
+  const part = (n: number) =>
+    `{"disposition":"attached","sha256":"${id.repeat(5)}${n}","md5":"${id}${id}00112233","filename":"invoice-${index}-${n}.pdf","contentType":"application/pdf","oContentType":"application/pdf","sandboxStatus":"THREAT"}`
+  const threat = (n: number) =>
+    `{"threatID":"${id.repeat(5)}${n}","threatStatus":"active","classification":"PHISH","threatUrl":"https://threatinsight.proofpoint.com/${id}/threat/${n}","threatTime":"2026-11-20T10:00:00.000Z","threat":"http://bad.example.test/${id}/${n}?q=login&next=%2Faccount","campaignID":null,"threatType":"URL"}`
+  return `{"spamScore":4,"phishScore":46,"threatsInfoMap":[${threat(1)},${threat(2)}],"messageTime":"2026-11-20T09:59:58.000Z","impostorScore":0.0,"malwareScore":0,"cluster":"example_hosted","subject":"Overdue invoice \\u2013 number ${index}","quarantineFolder":"Malware","quarantineRule":"module.sandbox.threat","policyRoutes":["default_inbound","executives"],"modulesRun":["av","spf","dkim","dmarc","spam","urldefense","sandbox"],"messageSize":${20_000 + (index % 5_000)},"messageParts":[${part(1)},${part(2)}],"completelyRewritten":true,"id":"8a1b2c3d-0000-4000-8000-${id}","QID":"x${id}","GUID":"${id.repeat(3)}","sender":"billing@sender-${index % 977}.example.test","recipient":["user${index % 4_001}@example.test"],"senderIP":"192.0.2.${index % 255}","messageID":"<${id}.${index}@mail.example.test>","headerFrom":"\\"Accounts\\" <billing@sender-${index % 977}.example.test>","headerReplyTo":null,"fromAddress":["billing@sender-${index % 977}.example.test"],"ccAddresses":[],"replyToAddress":[],"toAddresses":["user${index % 4_001}@example.test"],"xmailer":null}`
+}
