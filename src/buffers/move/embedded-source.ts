@@ -226,6 +226,9 @@ export function identityOfFile(dir: string): string {
 /** Over all that tells how far it has come: any run of a collector changes it, a copy and a new version of the file do not. */
 function identityOf(db: Database.Database): string {
   const hash = createHash('sha256')
+  const knowsMoves = db.prepare("SELECT 1 FROM pragma_table_info('log') WHERE name = 'move_id'").get() !== undefined
+  const moveId = knowsMoves ? db.prepare<[], string | null>('SELECT move_id FROM log').pluck().get() : undefined
+  if (typeof moveId === 'string') hash.update(moveId)
   for (const query of [
     'SELECT appended_chunk, appended_events, removed_chunk, removed_events FROM log',
     'SELECT name, chunk, events FROM outputs ORDER BY name',
