@@ -137,6 +137,8 @@ type Prove = (events: readonly string[], context: ShipmentContext) => Promise<vo
 /** A destination that several processes may share: what was proven, in order, and by whom. */
 export class Destination {
   readonly delivered: { readonly event: string; readonly by: string }[] = []
+  /** All that came, proven or not. */
+  readonly written: string[] = []
   prove: Prove = async () => undefined
   readonly #changed = new Set<() => void>()
 
@@ -156,9 +158,10 @@ export class Destination {
       ship: (context) => async (batches: AsyncIterable<Batch>) => {
         const events: string[] = []
         for await (const batch of batches) events.push(...textsOf(batch))
+        this.written.push(...events)
         await this.prove(events, context)
         this.delivered.push(...events.map((event) => ({ event, by })))
-        this.tell()
+        this.#tell()
       },
       check: async () => undefined,
       close: async () => undefined,
@@ -167,14 +170,15 @@ export class Destination {
 
   /** Resolves once the condition holds; it is asked after each shipment. The test's own time-out is its end. */
   async until(condition: () => boolean): Promise<void> {
-    while (!condition()) {
-      const { promise, resolve } = Promise.withResolvers<undefined>()
-      this.#changed.add(() => resolve(undefined))
-      await promise
-    }
+    while (!condition()) await this.changed()
   }
 
-  tell(): void {
+  /** Resolves with the next shipment that is proven. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#changed.add(resolve))
+  }
+
+  #tell(): void {
     for (const wake of this.#changed) wake()
     this.#changed.clear()
   }
@@ -203,6 +207,7 @@ export interface Process {
   readonly conditions: Conditions
   /** Resolves with the first line of that text. */
   logged(text: string): Promise<LogLine>
+  nextLine(): Promise<void>
   /** As after SIGTERM: what is in flight is proven, then it leaves its groups. */
   stop(): Promise<void>
 }
@@ -216,7 +221,9 @@ export async function startProcess(
   const waiting = new Set<() => void>()
   const { log, lines } = readableLog(() => {
     for (const wake of waiting) wake()
+    waiting.clear()
   })
+  const nextLine = (): Promise<void> => new Promise((resolve) => waiting.add(resolve))
   const buffer = await topics.open({ log, ...options })
   const stop = new AbortController()
   const conditions = new Conditions(() => Date.now())
@@ -238,15 +245,12 @@ export async function startProcess(
     buffer,
     lines,
     conditions,
+    nextLine,
     async logged(text) {
       for (;;) {
         const line = lines.find(({ msg }) => msg.includes(text))
         if (line !== undefined) return line
-        const { promise, resolve } = Promise.withResolvers<undefined>()
-        const wake = (): void => resolve(undefined)
-        waiting.add(wake)
-        await promise
-        waiting.delete(wake)
+        await nextLine()
       }
     },
     stop: end,
