@@ -2,14 +2,13 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { beforeAll, expect, test } from 'vitest'
 import { Random } from '../../src/simulator/tap-random.ts'
 import { readableUntil } from '../e2e/world.ts'
-import { ADD_PARTITIONS_TO_TXN, END_TXN, INIT_PRODUCER_ID, PRODUCE, startProxy, type Fate, type KafkaProxy } from '../kafka/kafka-proxy.ts'
+import { END_TXN, INIT_PRODUCER_ID, startProxy, type Fate, type KafkaProxy } from '../kafka/kafka-proxy.ts'
 import { describeKafka, sharedBroker } from '../support/kafka.ts'
-import { expectOnceEach, makeKafkaWorld } from './kafka-world.ts'
+import { atRequest, expectOnceEach, makeKafkaWorld, STEPS } from './kafka-world.ts'
 
 const SEED = Number(process.env.HUNT_SEED ?? 20_261)
 /** `npm run hunt` has more. */
 const KILLS = Number(process.env.HUNT_KILLS ?? 5)
-const KINDS = [INIT_PRODUCER_ID, ADD_PARTITIONS_TO_TXN, PRODUCE, PRODUCE, END_TXN, END_TXN, END_TXN]
 
 describeKafka('a collector that is killed', () => {
   let broker: string
@@ -24,10 +23,9 @@ describeKafka('a collector that is killed', () => {
     const world = await makeKafkaWorld({ brokers: proxy.brokers, readFrom: [broker] })
     for (let kill = 0; kill < KILLS; kill += 1) {
       const asked = world.model.log.entries.length
-      const isAtRequest = random.chance(0.5)
-      const moment = isAtRequest ? atRequest(proxy, KINDS[random.below(KINDS.length)] ?? END_TXN, 1 + random.below(6), random.chance(0.5)) : null
       const collector = world.start(['run'])
-      await (moment ?? collector.until(() => world.model.log.entries.length > asked, 'the API being asked').then(() => wait(random.below(1_500))))
+      if (random.chance(0.5)) await requestOf(proxy, random)
+      else await collector.until(() => world.model.log.entries.length > asked, 'the API being asked').then(() => wait(random.below(1_500)))
       collector.kill('SIGKILL')
       expect(await collector.end()).toMatchObject({ signal: 'SIGKILL' })
       proxy.fate = () => 'pass'
@@ -40,15 +38,15 @@ describeKafka('a collector that is killed', () => {
   })
 })
 
-/** Resolves with the given request of its kind, which never gets to the broker (`before`), or has got there and whose answer is lost. */
-function atRequest(proxy: KafkaProxy, kind: number, number: number, before: boolean): Promise<void> {
+/** Resolves with a request of a transaction that never gets to the broker, or has got there and its answer is lost. No later one gets there. */
+function requestOf(proxy: KafkaProxy, random: Random): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<undefined>()
-  let seen = 0
-  proxy.fate = (apiKey): Fate => {
-    if (apiKey === kind) seen += 1
-    if (seen < number) return 'pass'
+  const step = STEPS[random.below(STEPS.length)] ?? END_TXN
+  const fate: Fate = random.chance(0.5) ? 'lose' : 'lose answer'
+  atRequest(proxy, step, step === INIT_PRODUCER_ID ? 1 : 1 + random.below(8), () => {
+    proxy.fate = () => 'lose'
     resolve(undefined)
-    return before ? 'lose' : 'lose answer'
-  }
+    return fate
+  })
   return promise
 }

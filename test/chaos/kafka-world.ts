@@ -6,6 +6,7 @@ import { createKafkaClient, type KafkaClient } from '../../src/kafka/client.ts'
 import { PartitionReader } from '../../src/kafka/partition-reader.ts'
 import { Arrivals, shownEvents, textOf } from '../e2e/arrivals.ts'
 import { makeWorld, type ConfigFile, type World, type WorldOptions } from '../e2e/world.ts'
+import { ADD_PARTITIONS_TO_TXN, END_TXN, INIT_PRODUCER_ID, PRODUCE, type Fate, type KafkaProxy } from '../kafka/kafka-proxy.ts'
 
 export interface KafkaWorld extends World {
   readonly prefix: string
@@ -47,6 +48,22 @@ export async function makeKafkaWorld({ brokers, readFrom = brokers, configure, .
       found.expect(shown.filter(({ createdAt }) => createdAt < until).map(textOf))
       return { missing: found.missing, surplus, events: found.total }
     },
+  }
+}
+
+/** The requests of a transaction; those of the quota log are produce requests too, and none of it. */
+export const STEPS = [INIT_PRODUCER_ID, ADD_PARTITIONS_TO_TXN, PRODUCE, END_TXN] as const
+
+/**
+ * Calls `act` with the given request of its kind from now on, which has not been sent on and waits for what `act` says. Those before and,
+ * unless `act` sees to it, those behind it pass.
+ */
+export function atRequest(proxy: KafkaProxy, step: (typeof STEPS)[number], number: number, act: () => Fate | Promise<Fate>): void {
+  let seen = 0
+  proxy.fate = (apiKey, isTransactional) => {
+    if (apiKey !== step || (step === PRODUCE && !isTransactional)) return 'pass'
+    seen += 1
+    return seen === number ? act() : 'pass'
   }
 }
 

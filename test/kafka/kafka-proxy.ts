@@ -13,8 +13,8 @@ export type Fate = 'pass' | 'lose' | 'lose answer'
 
 export interface KafkaProxy {
   readonly brokers: readonly string[]
-  /** Asked for each request, which waits for the answer. */
-  fate: (apiKey: number) => Fate | Promise<Fate>
+  /** Asked for each request, which waits for the answer. `isTransactional`: a produce request of a transaction. */
+  fate: (apiKey: number, isTransactional: boolean) => Fate | Promise<Fate>
   /** As a broker does with idle connections; resolves when the clients have seen it. */
   closeAll(): Promise<void>
 }
@@ -49,7 +49,7 @@ export async function startProxy(broker: string, options: ProxyOptions = {}): Pr
       const apiKey = frame.readInt16BE(4)
       const timeoutMs = { [INIT_PRODUCER_ID]: options.transactionTimeoutMs, [JOIN_GROUP]: options.sessionTimeoutMs }[apiKey]
       if (timeoutMs !== undefined) writeTimeout(frame, timeoutMs)
-      const fate = proxy.fate(apiKey)
+      const fate = proxy.fate(apiKey, apiKey === PRODUCE && frame.readInt16BE(behindClientId(frame)) > 0)
       tail = tail.then(async () => {
         const decided = await fate
         if (decided === 'lose answer') unanswered.add(frame.readInt32BE(8))
@@ -102,8 +102,13 @@ function frames(take: (frame: Buffer) => void): (bytes: Buffer) => void {
 
 /** Behind two texts that may be null: the client's id, and the transactional id or the group. So in all versions that kafkajs knows. */
 function writeTimeout(frame: Buffer, timeoutMs: number): void {
-  const clientIdEnd = 14 + Math.max(0, frame.readInt16BE(12))
-  frame.writeInt32BE(timeoutMs, clientIdEnd + 2 + Math.max(0, frame.readInt16BE(clientIdEnd)))
+  const at = behindClientId(frame)
+  frame.writeInt32BE(timeoutMs, at + 2 + Math.max(0, frame.readInt16BE(at)))
+}
+
+/** Behind length, API, version and correlation id. */
+function behindClientId(frame: Buffer): number {
+  return 14 + Math.max(0, frame.readInt16BE(12))
 }
 
 /** A port always stands behind its host. */
