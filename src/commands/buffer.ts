@@ -5,6 +5,7 @@ import { databasePath } from '../buffers/embedded/database.ts'
 import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
 import { FolderInUseError } from '../buffers/embedded/lock.ts'
 import { NOTHING_YET, readSnapshot } from '../buffers/embedded/reader.ts'
+import { checkFirstStart } from '../buffers/kafka/first-start.ts'
 import { openKafkaBuffer } from '../buffers/kafka/kafka.ts'
 import type { LostState } from '../buffers/kafka/state.ts'
 import { assertNotInKafka } from '../buffers/move/guard.ts'
@@ -61,7 +62,8 @@ export function isToBeMoved({ buffer, stateDir }: CollectorConfig): boolean {
   return buffer.type === 'kafka' && existsSync(databasePath(stateDir))
 }
 
-function kafkaOptions(buffer: KafkaBufferConfig, { clock, log }: Pick<OpenOptions, 'clock' | 'log'>) {
+/** With the certificates read. */
+export function kafkaOptions(buffer: KafkaBufferConfig, { clock, log }: Pick<OpenOptions, 'clock' | 'log'>) {
   const { brokers, ssl, sasl, topicPrefix: prefix, ...rest } = buffer
   return { ...rest, connection: { brokers, ssl: ssl === false ? (false as const) : readFiles(ssl), sasl }, prefix, clock, log }
 }
@@ -107,16 +109,28 @@ export async function readBuffer(config: CollectorConfig, log: Logger): Promise<
   }
 }
 
+/** Where nothing ever ran there is no log yet, and nobody else who would count. */
+const NO_LOG_YET: QuotaLog & { close(): Promise<void> } = { load: async () => [], count: async () => true, close: async () => undefined }
+
 /**
- * The quota log alone, once it is certain that the buffer can be reached. Beside a running collector, which may hold the buffer, and where the embedded
- * buffer is still to be moved, the requests are counted where the next start looks for them.
+ * The quota log alone, once it is certain that the buffer can be reached; it makes no topics. Beside a running collector, which may hold the
+ * buffer, and where the embedded buffer is still to be moved, the requests are counted where the next start looks for them.
  */
 export async function openQuotaLog(config: CollectorConfig, log: Logger): Promise<QuotaLog & { close(): Promise<void> }> {
   const { buffer, stateDir: dir } = config
   if (buffer.type === 'kafka') {
-    if (!isToBeMoved(config)) return openBuffer(config, { clock: systemClock, log })
-    await checkMoveToKafka({ ...kafkaOptions(buffer, { clock: systemClock, log }), dir, signal: NEVER })
-    return openQuotaLogBeside(dir)
+    const kafka = kafkaOptions(buffer, { clock: systemClock, log })
+    if (isToBeMoved(config)) {
+      await checkMoveToKafka({ ...kafka, dir, signal: NEVER })
+      return openQuotaLogBeside(dir)
+    }
+    try {
+      return await openBuffer(config, { clock: systemClock, log, readOnly: true })
+    } catch (error) {
+      if (!(error instanceof TopicsMissingError) || !buffer.createTopics) throw error
+      await checkFirstStart(kafka)
+      return NO_LOG_YET
+    }
   }
   const { retentionMs, maxSizeBytes } = buffer
   try {

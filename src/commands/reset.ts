@@ -2,12 +2,11 @@ import { createInterface } from 'node:readline/promises'
 import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
 import { systemClock } from '../pipeline/clock.ts'
 import { ConfigurationError, describeError, type Problem } from '../pipeline/errors.ts'
+import { InputsTakenError, ownInputsSoon } from '../pipeline/own-inputs.ts'
 import { openBuffer } from './buffer.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
 
-/** A collector that is gone frees the inputs within its session time-out. */
-const OWN_WITHIN_MS = 15_000
 const HORIZON_MS = 7 * 24 * 3_600_000
 
 /** `reset`: moves services to another start and forgets what they have already seen. Refuses while a collector holds the state folder. */
@@ -37,12 +36,12 @@ export async function reset(
   })
   if (buffer === null) return EXIT.failure
   try {
-    const ownership = await buffer.ownInputs(AbortSignal.timeout(OWN_WITHIN_MS))
+    const ownership = await ownInputsSoon({ buffer, clock: systemClock, log, signal: new AbortController().signal })
     for (const { input, service } of targets) await buffer.startService(input.id, service.name, options.to, service.startTime)
     await ownership.release()
   } catch (error) {
-    if (!(error instanceof DOMException)) throw error
-    process.stderr.write('Nothing was changed: a collector runs on this buffer; stop it first\n')
+    if (!(error instanceof InputsTakenError)) throw error
+    process.stderr.write(`Nothing was changed: ${describeError(error)}\n`)
     return EXIT.failure
   } finally {
     await buffer.close()

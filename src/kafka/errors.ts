@@ -40,7 +40,6 @@ const FATAL = new Set([
   'ILLEGAL_SASL_STATE',
   'SASL_AUTHENTICATION_FAILED',
   'INVALID_TOPIC_EXCEPTION',
-  'INVALID_REPLICATION_FACTOR',
   'INVALID_CONFIG',
   'POLICY_VIOLATION',
   'INVALID_TRANSACTION_TIMEOUT',
@@ -55,6 +54,8 @@ export function explainKafkaError(error: unknown, doing: string): Error {
   if (has(FENCED)) return new FencedError(message, { cause: error })
   if (has(GROUP_LOST)) return new GroupLostError(message, { cause: error })
   if (has(OUT_OF_RANGE)) return new OffsetOutOfRangeError(message, { cause: error })
+  if (types.includes('INVALID_REPLICATION_FACTOR'))
+    return new FatalError(`${message}. Set buffer.config.replication_factor to no more than there are brokers`, { cause: error })
   if (has(TOO_LARGE)) return new FatalError(`${message}. Raise max.message.bytes of the topic`, { cause: error })
   if (has(FATAL)) return new FatalError(message, { cause: error })
   if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check buffer.config.sasl`, { cause: error })
@@ -69,12 +70,19 @@ export function isRebalance(error: unknown): boolean {
 export function errorTypes(error: unknown): string[] {
   if (!(error instanceof Error)) return []
   const { type } = error as Error & { readonly type?: unknown } // kafkajs's protocol errors have one
-  return [error.name, ...(typeof type === 'string' ? [type] : []), ...errorTypes(error.cause)]
+  return [error.name, ...(typeof type === 'string' ? [type] : []), ...partsOf(error).flatMap(errorTypes), ...errorTypes(error.cause)]
 }
 
-/** kafkajs wraps what happened in "number of retries exceeded". */
+/** kafkajs wraps what happened in "number of retries exceeded", and what happened to each topic in one error for all, which says nothing. */
 function rootOf(error: unknown): unknown {
-  return error instanceof Error && error.cause instanceof Error ? rootOf(error.cause) : error
+  if (!(error instanceof Error)) return error
+  if (error.cause instanceof Error) return rootOf(error.cause)
+  const [first] = partsOf(error)
+  return first === undefined ? error : rootOf(first)
+}
+
+function partsOf(error: Error): readonly unknown[] {
+  return 'errors' in error && Array.isArray(error.errors) ? error.errors : []
 }
 
 /** Codes of Node's TLS and of OpenSSL: the two sides have no trust or no language in common. */
@@ -86,8 +94,10 @@ const NODE_HINT = /; if the root CA is installed locally.*$/s
 function describeRoot(root: unknown): string {
   const message = describeError(root).replace(NODE_HINT, '')
   if (!(root instanceof Error)) return message
-  const { broker, code } = root as Error & { readonly broker?: unknown; readonly code?: unknown } // kafkajs's connection errors have them
-  const where = typeof broker === 'string' && !message.includes(broker) ? ` (broker ${broker})` : ''
+  // kafkajs's errors of a connection have the first and the last, those of a new topic the second.
+  const { broker, topic, code } = root as Error & { readonly broker?: unknown; readonly topic?: unknown; readonly code?: unknown }
+  const known = [['broker', broker], ['topic', topic]].filter(([, name]) => typeof name === 'string' && !message.includes(name))
+  const where = known.length === 0 ? '' : ` (${known.map((pair) => pair.join(' ')).join(', ')})`
   if (typeof code === 'string' && TLS_CODE.test(code)) return `${message}${where}. Check buffer.config.ssl`
   // All that a broker which wants TLS or SASL says to a client without.
   if (/^(?:Closed connection|Connection closed by the server)$/.test(message))

@@ -49,9 +49,27 @@ export async function ensureTopics(client: KafkaClient, specs: readonly TopicSpe
   }
 }
 
-async function createTopics(admin: Admin, specs: readonly TopicSpec[]): Promise<void> {
+/**
+ * Asks the brokers whether they would make those that are missing (rights, replication factor, their policies), and makes none. Throws as
+ * `ensureTopics` does.
+ */
+export async function checkNewTopics(client: KafkaClient, specs: readonly TopicSpec[]): Promise<void> {
+  const admin = client.admin()
+  try {
+    await admin.connect()
+    const existing = new Set(await admin.listTopics())
+    await createTopics(admin, specs.filter(({ name }) => !existing.has(name)), { validateOnly: true })
+  } catch (error) {
+    throw explainKafkaError(error, 'asking for new topics')
+  } finally {
+    await admin.disconnect().catch(() => undefined)
+  }
+}
+
+async function createTopics(admin: Admin, specs: readonly TopicSpec[], { validateOnly = false } = {}): Promise<void> {
   await admin.createTopics({
     waitForLeaders: false,
+    validateOnly,
     topics: specs.map(({ name, partitions, replicationFactor, config }) => ({
       topic: name,
       numPartitions: partitions,

@@ -7,6 +7,7 @@ import type { Conditions } from './conditions.ts'
 import type { Counters } from './counters.ts'
 import { deliver } from './deliver.ts'
 import { describeError, RetryableError } from './errors.ts'
+import { ownInputsSoon } from './own-inputs.ts'
 import type { Sink } from './sink.ts'
 import type { Source } from './source.ts'
 import type { Transform } from './transform.ts'
@@ -117,7 +118,10 @@ async function openOutputs({ outputs, buffer, clock, log, conditions, stop, once
   return false
 }
 
-/** Reads the inputs while this process owns them, and stands by while another does. With `once` until all that is due is in. */
+/**
+ * Reads the inputs while this process owns them, and stands by while another does. With `once` until all that is due is in, and
+ * InputsTakenError where another keeps them.
+ */
 async function collectOwned(options: SupervisorOptions): Promise<void> {
   const { buffer, clock, log, conditions, stop, once } = options
   const backoff = retryBackoff()
@@ -125,7 +129,7 @@ async function collectOwned(options: SupervisorOptions): Promise<void> {
   while (!stopped()) {
     try {
       conditions.set(STANDBY, 'another collector reads the inputs')
-      const ownership = await buffer.ownInputs(stop)
+      const ownership = await (once ? ownInputsSoon({ buffer, clock, log, signal: stop }) : buffer.ownInputs(stop))
       conditions.clear(STANDBY)
       const waitedMs = conditions.clear('inputs')
       if (waitedMs !== null) log.info(`The inputs are read again after ${Math.round(waitedMs / 1000)} s`)

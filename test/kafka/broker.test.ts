@@ -7,12 +7,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pino } from 'pino'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createKafkaClient, type KafkaConnection } from '../../src/kafka/client.ts'
 import { startBroker, type BrokerOptions, type TestBroker } from '../support/kafka-broker.ts'
 import { describeKafka, describeOwnBroker, sharedBroker } from '../support/kafka.ts'
 
 const log = pino({ level: 'silent' })
+/** What `startBroker` gives a broker, and half as much for what is done with it. */
+const START_MS = 90_000
 
 async function topicsOf(connection: KafkaConnection, create?: string): Promise<string[]> {
   const admin = createKafkaClient(connection, log).admin()
@@ -52,49 +54,56 @@ describeKafka('the broker of the run', () => {
 })
 
 describeOwnBroker('a broker of a test', () => {
-  test.each(['SIGTERM', 'SIGKILL'] as const)('comes back with its data on the same port after %s, also when it was paused', async (signal) => {
-    // The controller lets a killed broker back in when its session is over.
-    const broker = await started({ properties: { 'broker.session.timeout.ms': '2000', 'broker.heartbeat.interval.ms': '500' } })
-    const { pid } = broker
-    await topicsOf(broker.connection, 'kept')
-    broker.pause()
-    await broker.stop(signal)
-    expect(broker.pid).toBeNull()
-    await broker.start()
-    expect(broker.pid).not.toBe(pid)
-    expect(await topicsOf(broker.connection)).toContain('kept')
+  describe('that goes away', () => {
+    let broker: TestBroker
+    beforeAll(async () => {
+      // The controller lets a killed broker back in when its session is over.
+      broker = await startBroker({ properties: { 'broker.session.timeout.ms': '2000', 'broker.heartbeat.interval.ms': '500' } })
+    })
+    afterAll(() => broker.dispose())
+
+    test.each(['SIGTERM', 'SIGKILL'] as const)('comes back with its data on the same port after %s, also when it was paused', async (signal) => {
+      const { pid } = broker
+      const topic = `kept-${signal}`
+      await topicsOf(broker.connection, topic)
+      broker.pause()
+      await broker.stop(signal)
+      expect(broker.pid).toBeNull()
+      await broker.start()
+      expect(broker.pid).not.toBe(pid)
+      expect(await topicsOf(broker.connection)).toContain(topic)
+    }, START_MS)
+
+    test('answers nothing while it is paused, and everything afterwards', async () => {
+      broker.pause()
+      let isAnswered = false
+      const topics = topicsOf(broker.connection, 'late').finally(() => (isAnswered = true))
+      const state = (): string => readFileSync(`/proc/${broker.pid ?? 0}/stat`, 'utf8').replace(/^\d+ \(.*\) /, '').slice(0, 1)
+      if (existsSync('/proc/self/stat')) await expect.poll(state).toBe('T')
+      expect(isAnswered).toBe(false)
+      broker.continue()
+      expect(await topics).toContain('late')
+    })
   })
 
-  test('answers nothing while it is paused, and everything afterwards', async () => {
-    const broker = await started()
-    broker.pause()
-    let isAnswered = false
-    const topics = topicsOf(broker.connection, 'late').finally(() => (isAnswered = true))
-    const state = (): string => readFileSync(`/proc/${broker.pid ?? 0}/stat`, 'utf8').replace(/^\d+ \(.*\) /, '').slice(0, 1)
-    if (existsSync('/proc/self/stat')) await expect.poll(state).toBe('T')
-    expect(isAnswered).toBe(false)
-    broker.continue()
-    expect(await topics).toContain('late')
-  })
+  // SASL_SSL is what secure.test.ts has.
+  test('with SASL alone lets in who has the user it tells, and nobody else', async () => {
+    const { connection } = await started({ protocol: 'SASL_PLAINTEXT' })
+    const { sasl } = connection
+    if (sasl === null) throw new Error('it demands nothing')
+    for (const mechanism of ['plain', 'scram-sha-256', 'scram-sha-512'] as const) expect(await topicsOf({ ...connection, sasl: { ...sasl, mechanism } })).toEqual([])
+    await expect(topicsOf({ ...connection, sasl: { ...sasl, password: 'wrong' } })).rejects.toThrow(/auth/i)
+  }, START_MS)
 
-  test.each(['SSL', 'SASL_PLAINTEXT', 'SASL_SSL'] as const)('%s: lets in who has the connection it tells, and nobody else', async (protocol) => {
-    const { connection } = await started({ protocol })
-    expect(await topicsOf(connection)).toEqual([])
-    if (connection.sasl !== null) {
-      for (const mechanism of ['plain', 'scram-sha-256'] as const) {
-        expect(await topicsOf({ ...connection, sasl: { ...connection.sasl, mechanism } })).toEqual([])
-      }
-      await expect(topicsOf({ ...connection, sasl: { ...connection.sasl, password: 'wrong' } })).rejects.toThrow(/auth/i)
-    }
-    if (connection.ssl !== false) await expect(topicsOf({ ...connection, ssl: {} })).rejects.toThrow(/certificate/)
-  })
-
-  test('asks for a certificate where it is told to, and takes one of its authority', async () => {
+  test('with TLS lets in who has its authority, and where it asks for a certificate one that this has signed', async () => {
     const { connection, authority } = await started({ protocol: 'SSL', properties: { 'ssl.client.auth': 'required' } })
-    const { certPem, keyPem } = (await authority?.issue({ commonName: 'client', client: true })) ?? { certPem: '', keyPem: '' }
-    expect(await topicsOf({ ...connection, ssl: { ...connection.ssl, cert: certPem, key: keyPem } })).toEqual([])
-    await expect(topicsOf(connection)).rejects.toThrow()
-  })
+    const { certPem: cert, keyPem: key } = (await authority?.issue({ commonName: 'client', client: true })) ?? { certPem: '', keyPem: '' }
+    expect(await topicsOf({ ...connection, ssl: { ...connection.ssl, cert, key } })).toEqual([])
+    await Promise.all([
+      expect(topicsOf(connection)).rejects.toThrow(),
+      expect(topicsOf({ ...connection, ssl: { cert, key } })).rejects.toThrow(/certificate/),
+    ])
+  }, START_MS)
 
   test('that cannot start says what Kafka said, and leaves nothing', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'tap-no-broker-'))
@@ -105,7 +114,7 @@ describeOwnBroker('a broker of a test', () => {
     })
     await expect(startBroker({ properties: { 'log.retention.hours': 'many' } })).rejects.toThrow(/log\.retention\.hours/)
     expect(readdirSync(folder).filter((name) => name.startsWith('tap-kafka-'))).toEqual([])
-  })
+  }, START_MS)
 
   test('ends with the process that started it, kill -9 included, and so does its folder', async () => {
     const module = new URL('../support/kafka-broker.ts', import.meta.url).href
@@ -119,5 +128,5 @@ describeOwnBroker('a broker of a test', () => {
     expect([isRunning(pid), existsSync(dir)]).toEqual([true, true])
     owner.kill('SIGKILL')
     await expect.poll(() => isRunning(pid) || existsSync(dir), { timeout: 10_000 }).toBe(false)
-  })
+  }, START_MS)
 })

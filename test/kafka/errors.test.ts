@@ -48,6 +48,13 @@ test('an unknown error may go well later', () => {
   expect(explainKafkaError('odd', 'writing')).toStrictEqual(new RetryableError('writing: odd', { cause: 'odd' }))
 })
 
+test('what happened to new topics is told, and not that something did', () => {
+  const each = ['one', 'two'].map((topic) => Object.assign(protocolError('POLICY_VIOLATION'), { topic }))
+  const explained = explainKafkaError(retried(Object.assign(new Error('Topic creation errors'), { errors: each })), 'writing')
+  expect(explained).toBeInstanceOf(FatalError)
+  expect(explained.message).toBe('writing: the broker says POLICY_VIOLATION (topic one)')
+})
+
 test('the broker is named once', () => {
   const explain = (message: string, broker: string): string => explainKafkaError(connectionError(message, { broker }), 'reading').message
   expect(explain('Connection timeout', 'kafka:9092')).toBe('reading: Connection timeout (broker kafka:9092)')

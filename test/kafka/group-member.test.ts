@@ -1,36 +1,22 @@
 import { getEventListeners } from 'node:events'
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { GroupLostError } from '../../src/kafka/errors.ts'
 import type { Assignment } from '../../src/kafka/group-member.ts'
 import { commitOffsets, describeGroup, readOffsets } from '../../src/kafka/group-offsets.ts'
-import { startBroker, type TestBroker } from '../support/kafka-broker.ts'
-import { aborted, hold, makeGroup, mortal, never, SESSION_MS, SHORT_SESSIONS, SleepyClock, withBroker, type TestGroup } from './group-support.ts'
+import { describeKafka, sharedBroker } from '../support/kafka.ts'
+import { aborted, hold, makeGroup, mortal, SESSION_MS, SleepyClock, type TestGroup } from './group-support.ts'
+import { never } from './partition-reader-support.ts'
 
-const WAIT = { timeout: 10_000, interval: 20 }
-let broker: TestBroker
-const groups: TestGroup[] = []
-
-beforeAll(async () => {
-  broker = await startBroker({ properties: SHORT_SESSIONS })
-}, 120_000)
-
-afterEach(async () => {
-  await Promise.all(groups.splice(0).map((group) => group.close()))
-})
-
-afterAll(() => broker.dispose())
-
+const WAIT = { timeout: 5 * SESSION_MS, interval: 20 }
 async function groupOver(partitions: number): Promise<TestGroup> {
-  const group = await makeGroup(broker.brokers, partitions)
-  groups.push(group)
-  return group
+  return makeGroup(await sharedBroker(), partitions)
 }
 
 function at(offset: number, metadata = ''): { offset: number; metadata: string } {
   return { offset, metadata }
 }
 
-withBroker('GroupMember', () => {
+describeKafka('GroupMember', () => {
   it('alone holds all partitions, and knows of nothing committed', async () => {
     const group = await groupOver(3)
     const share = await group.member().join(never)
@@ -230,7 +216,7 @@ withBroker('GroupMember', () => {
   })
 })
 
-withBroker('group-offsets', () => {
+describeKafka('group-offsets', () => {
   it('commits for a group without members, and not for one with', async () => {
     const group = await groupOver(2)
     await commitOffsets(group.client, group.groupId, group.topic, new Map([[0, at(3)], [1, at(0)]]))

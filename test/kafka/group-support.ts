@@ -1,38 +1,30 @@
-import { randomUUID } from 'node:crypto'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { pino } from 'pino'
-import { describe } from 'vitest'
-import { createKafkaClient, type KafkaClient } from '../../src/kafka/client.ts'
+import { onTestFinished } from 'vitest'
+import type { KafkaClient } from '../../src/kafka/client.ts'
 import { GroupMember, type Assignment, type GroupMemberOptions } from '../../src/kafka/group-member.ts'
 import { abandon } from '../../src/kafka/group-wire.ts'
 import type { Cluster } from '../../src/kafka/internals.ts'
-import { ensureTopics } from '../../src/kafka/topics.ts'
 import { systemClock, type Clock } from '../../src/pipeline/clock.ts'
 import { RetryableError } from '../../src/pipeline/errors.ts'
-import { hasBroker } from '../support/kafka-broker.ts'
-
-/** Without Java and Maven a developer goes without; a build does not. */
-export const withBroker = describe.skipIf(!hasBroker() && process.env.CI === undefined)
+import { givenBrokers } from '../support/kafka-broker.ts'
+import { clientOf, makeTopic } from './partition-reader-support.ts'
 
 export const log = pino({ level: process.env.TEST_LOG ?? 'silent' })
-export const SESSION_MS = 2_000
-/** The broker must allow sessions as short as the tests have them. */
-export const SHORT_SESSIONS = { 'group.min.session.timeout.ms': '1000' }
+/** Those of others allow none that are shorter than 6 s, unless told otherwise. */
+export const SESSION_MS = givenBrokers() === null ? 2_000 : 6_000
 
 export interface TestGroup {
   readonly client: KafkaClient
   readonly groupId: string
   readonly topic: string
-  /** Closed by `close`. */
   member(options?: Partial<GroupMemberOptions> & { readonly client?: KafkaClient }): GroupMember
-  close(): Promise<void>
 }
 
+/** A group over a topic of its own. Its members leave with the running test. */
 export async function makeGroup(brokers: readonly string[], partitions: number): Promise<TestGroup> {
   const client = clientOf(brokers)
-  const topic = `group-${randomUUID()}`
-  await ensureTopics(client, [{ name: topic, partitions, replicationFactor: 1, config: {}, mustMatch: [] }], { create: true })
-  const members: GroupMember[] = []
+  const topic = await makeTopic(client, partitions)
   const groupId = `${topic}.members`
   return {
     client,
@@ -40,17 +32,10 @@ export async function makeGroup(brokers: readonly string[], partitions: number):
     groupId,
     member({ client: ownClient = client, ...options } = {}) {
       const member = new GroupMember(ownClient, { groupId, topic, clock: systemClock, log, sessionTimeoutMs: SESSION_MS, ...options })
-      members.push(member)
+      onTestFinished(() => member.close())
       return member
     },
-    async close() {
-      await Promise.all(members.map((member) => member.close()))
-    },
   }
-}
-
-export function clientOf(brokers: readonly string[]): KafkaClient {
-  return createKafkaClient({ brokers, ssl: false, sasl: null }, log)
 }
 
 /** A client whose process can be killed: its sockets close, and it opens no new ones. */
@@ -192,5 +177,3 @@ export async function hold(member: GroupMember, signal: AbortSignal, onShare: (s
     await share.release()
   }
 }
-
-export const never = new AbortController().signal

@@ -1,8 +1,9 @@
 import { afterAll, expect, test } from 'vitest'
 import { PartitionReader } from '../../src/kafka/partition-reader.ts'
-import { makeTopic, readTo, useClient, values, write, withKafka } from './partition-reader-support.ts'
+import { describeKafka } from '../support/kafka.ts'
+import { makeTopic, readTo, useClient, values, write } from './partition-reader-support.ts'
 
-withKafka('a compacted topic', () => {
+describeKafka('a compacted topic', () => {
   const client = useClient()
   const readers: PartitionReader[] = []
 

@@ -1,15 +1,17 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { KafkaClient } from '../../src/kafka/client.ts'
 import { PartitionReader } from '../../src/kafka/partition-reader.ts'
 import { installKafka } from '../support/kafka-broker.ts'
-import { clientOf, makeTopic, now, readTo, values, write, withKafka } from './partition-reader-support.ts'
+import { freePort, isServing } from '../support/kafka-probe.ts'
+import { describeOwnBroker } from '../support/kafka.ts'
+import { clientOf, makeTopic, now, readTo, values, write } from './partition-reader-support.ts'
 
-withKafka('leaders that move', () => {
+describeOwnBroker('leaders that move', () => {
   /** Two nodes, for a leader that moves; only the first has a vote. */
   const dir = mkdtempSync(join(tmpdir(), 'tap-kafka-two-'))
   const nodes: ChildProcess[] = []
@@ -18,7 +20,7 @@ withKafka('leaders that move', () => {
   beforeAll(async () => {
     const lib = installKafka()
     const [controller, first, second] = [await freePort(), await freePort(), await freePort()]
-    for (const [id, port] of [[1, first], [2, second]] as const) {
+    const startNode = async (id: number, port: number): Promise<void> => {
       const config = join(dir, `${id}.properties`)
       const lines = {
         'process.roles': id === 1 ? 'broker,controller' : 'broker',
@@ -35,13 +37,14 @@ withKafka('leaders that move', () => {
       writeFileSync(config, Object.entries(lines).map(([key, value]) => `${key}=${value}\n`).join(''))
       const java = ['-Xmx320m', '-XX:TieredStopAtLevel=1', '-cp', `${lib}/*`]
       const format = ['kafka.tools.StorageTool', 'format', '-t', 'dGFwLWNvbGxlY3Rvci10ZQ', '-c', config]
-      execFileSync('java', [...java, ...format], { stdio: 'ignore' })
+      await promisify(execFile)('java', [...java, ...format])
       // The shell ends the node with this process, whose end of the pipe closes.
       const script = 'exec 3<&0; java "$@" & pid=$!; (cat >/dev/null; kill -9 $pid) <&3 & wait $pid'
       nodes.push(spawn('bash', ['-c', script, 'node', ...java, 'kafka.Kafka', config], { stdio: ['pipe', 'ignore', 'ignore'] }))
     }
+    await Promise.all([startNode(1, first), startNode(2, second)])
     const waiting = { timeout: 60_000, interval: 200 }
-    await vi.waitFor(async () => expect([await answers(first), await answers(second)]).toEqual([true, true]), waiting)
+    await vi.waitFor(async () => expect([await isServing(first), await isServing(second)]).toEqual([true, true]), waiting)
     client = clientOf([`127.0.0.1:${first}`])
     const admin = client.admin()
     await admin.connect()
@@ -95,20 +98,4 @@ withKafka('leaders that move', () => {
       await reader.close()
     }
   })
-
-  async function freePort(): Promise<number> {
-    const server = createServer()
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    const address = server.address()
-    await new Promise((resolve) => server.close(resolve))
-    return typeof address === 'object' && address !== null ? address.port : 0
-  }
-
-  function answers(port: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const socket = connect(port, '127.0.0.1')
-      socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-      socket.once('connect', () => socket.destroy())
-    })
-  }
 })

@@ -1,89 +1,113 @@
 import { randomUUID } from 'node:crypto'
 import { pino } from 'pino'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openKafkaBuffer } from '../../src/buffers/kafka/kafka.ts'
-import type { KafkaConnection } from '../../src/kafka/client.ts'
+import { createKafkaClient, type KafkaConnection } from '../../src/kafka/client.ts'
+import { ensureTopics } from '../../src/kafka/topics.ts'
+import { TransactionalProducer } from '../../src/kafka/transactional-producer.ts'
 import { systemClock } from '../../src/pipeline/clock.ts'
-import { FatalError } from '../../src/pipeline/errors.ts'
+import { FatalError, RetryableError } from '../../src/pipeline/errors.ts'
 import { makeAuthority } from '../../src/simulator/certificates.ts'
 import { numbered, openShares, readShipment, unitOf } from '../contract/buffer-units.ts'
-import { hasBroker, startBroker, type TestBroker } from '../support/kafka-broker.ts'
+import { startBroker, type TestBroker } from '../support/kafka-broker.ts'
+import { describeOwnBroker } from '../support/kafka.ts'
 
-const PASSWORD = 'tap-hunter2'
+const MECHANISMS = ['plain', 'scram-sha-256', 'scram-sha-512'] as const
+const WRONG_PASSWORD = 'wrong-hunter3'
 
-describe.skipIf(!hasBroker() && process.env.CI === undefined)('a broker that demands TLS and SASL', () => {
+describeOwnBroker('a broker that demands TLS and SASL', () => {
   let broker: TestBroker
-  let ca = ''
-  let otherCa = ''
+  let sasl: NonNullable<KafkaConnection['sasl']>
+  let ca: string
   const lines: string[] = []
-  const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
+  const log = pino({ level: 'trace' }, { write: (line) => void lines.push(line) })
 
   beforeAll(async () => {
-    const [authority, other] = await Promise.all([makeAuthority({ commonName: 'Kafka authority' }), makeAuthority({ commonName: 'Another' })])
-    const { chainPem, keyPem } = await authority.issue({ commonName: 'kafka' })
-    ca = authority.certPem
-    otherCa = other.certPem
-    // A properties file has one line for each value.
-    const inOneLine = (pem: string): string => pem.trim().replaceAll('\r', '').replaceAll('\n', '\\n')
-    const scram = 'org.apache.kafka.common.security.scram.ScramLoginModule required;'
-    broker = await startBroker({
-      protocol: 'SASL_SSL',
-      scram: [`SCRAM-SHA-256=[name=tap,password=${PASSWORD}]`, `SCRAM-SHA-512=[name=tap,password=${PASSWORD}]`],
-      properties: {
-        'ssl.keystore.type': 'PEM',
-        'ssl.keystore.certificate.chain': inOneLine(chainPem),
-        'ssl.keystore.key': inOneLine(keyPem),
-        'ssl.truststore.type': 'PEM',
-        'ssl.truststore.certificates': inOneLine(ca),
-        'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
-        'sasl.mechanism.inter.broker.protocol': 'PLAIN',
-        'listener.name.client.plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required username="broker" password="b" user_broker="b" user_tap="${PASSWORD}";`,
-        'listener.name.client.scram-sha-256.sasl.jaas.config': scram,
-        'listener.name.client.scram-sha-512.sasl.jaas.config': scram,
-      },
-    })
+    broker = await startBroker({ protocol: 'SASL_SSL' })
+    if (broker.authority === null || broker.connection.sasl === null) throw new Error('the broker demands nothing')
+    sasl = broker.connection.sasl
+    ca = broker.authority.certPem
   })
 
   afterAll(async () => {
     await broker.dispose()
-    expect(lines.filter((line) => line.includes(PASSWORD))).toEqual([])
+    expect(lines.length).toBeGreaterThan(0)
+    expect(lines.filter((line) => line.includes(sasl.password) || line.includes(WRONG_PASSWORD))).toEqual([])
   })
 
-  const open = (connection: Partial<KafkaConnection>) =>
-    openKafkaBuffer({
-      connection: { brokers: broker.brokers, ssl: { ca }, sasl: { mechanism: 'plain', username: 'tap', password: PASSWORD }, ...connection },
-      prefix: `s${randomUUID()}`,
-      partitions: 2,
-      replicationFactor: null,
-      retentionMs: 3_600_000,
-      compression: 'gzip',
-      createTopics: true,
-      clock: systemClock,
-      log,
-    })
+  /** By both kinds of connection: kafkajs's admin, and the wire. Gives what went wrong, which must say the same. */
+  async function use(connection: Partial<KafkaConnection>): Promise<Error | null> {
+    const client = createKafkaClient({ ...broker.connection, ...connection }, log)
+    const topic = randomUUID()
+    const producer = new TransactionalProducer(client, topic, { compression: 'none' })
+    onTestFinished(() => producer.close())
+    const problem = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))
+    const spec = { name: topic, partitions: 1, replicationFactor: null, config: {}, mustMatch: [] }
+    const made = await ensureTopics(client, [spec], { create: true }).then(() => null, problem)
+    const written = await producer.commit([{ topic, partition: 0, records: [{ key: Buffer.from('k'), value: null }] }]).then(() => null, problem)
+    expect(written?.constructor).toBe(made?.constructor)
+    expect(written?.message.replace(/^.*? as \S+: /, '')).toBe(made?.message.replace(/^checking the topics: /, ''))
+    return written
+  }
 
-  test.each(['plain', 'scram-sha-256', 'scram-sha-512'] as const)('%s: an event goes in and comes out', async (mechanism) => {
-    const buffer = await open({ sasl: { mechanism, username: 'tap', password: PASSWORD } })
-    try {
+  test.each(MECHANISMS)('%s lets in, whether the authority is text or bytes', async (mechanism) => {
+    expect(await use({ sasl: { ...sasl, mechanism } })).toBeNull()
+    expect(await use({ sasl: { ...sasl, mechanism }, ssl: { ca: Buffer.from(ca) } })).toBeNull()
+  })
+
+  test.each(MECHANISMS)('%s: a wrong password is told at once and as such, without it', async (mechanism) => {
+    const error = await use({ sasl: { ...sasl, mechanism, password: WRONG_PASSWORD } })
+    expect(error).toBeInstanceOf(FatalError)
+    expect(error?.message).toMatch(/authentication failed.*Check buffer\.config\.sasl$/i)
+    expect(JSON.stringify([error?.message, error?.stack, error?.cause])).not.toContain(WRONG_PASSWORD)
+  })
+
+  test('another authority leads to the setting', async () => {
+    const other = await makeAuthority({ commonName: 'Another' })
+    const error = await use({ ssl: { ca: other.certPem } })
+    expect(error).toBeInstanceOf(RetryableError)
+    expect(error?.message).toContain(`certificate (broker ${broker.brokers.join()}). Check buffer.config.ssl`)
+  })
+
+  test('a client without TLS is told to look at it', async () => {
+    expect((await use({ ssl: false }))?.message).toContain('has closed the connection (broker 127.0.0.1:')
+  })
+
+  describe('and has the buffer', () => {
+    const open = (connection: Partial<KafkaConnection>) =>
+      openKafkaBuffer({
+        connection: { ...broker.connection, ...connection },
+        prefix: `s${randomUUID()}`,
+        partitions: 2,
+        replicationFactor: null,
+        retentionMs: 3_600_000,
+        compression: 'gzip',
+        createTopics: true,
+        clock: systemClock,
+        log,
+      })
+
+    test.each(MECHANISMS)('%s: an event goes in and comes out', async (mechanism) => {
+      const buffer = await open({ sasl: { ...sasl, mechanism } })
+      onTestFinished(() => buffer.close())
       await buffer.ownInputs(AbortSignal.timeout(20_000))
       const share = (await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])).get('devo')
       await buffer.append(unitOf({ chunks: [numbered(0, 3)] }))
       const { events, cursor } = await readShipment(buffer, 'devo', share?.cursor ?? '')
       expect(events).toEqual(numbered(0, 3))
       await buffer.commit('devo', cursor, [])
-    } finally {
-      await buffer.close()
-    }
-  })
+    })
 
-  test.each(['plain', 'scram-sha-512'] as const)('%s: a wrong password is told as such, without it', async (mechanism) => {
-    const error: unknown = await open({ sasl: { mechanism, username: 'tap', password: 'wrong-hunter3' } }).catch((reason: unknown) => reason)
-    expect(error).toBeInstanceOf(FatalError)
-    expect(String(error)).toContain('buffer.config.sasl')
-    expect(String(error)).not.toContain('hunter3')
-  })
+    test.each(MECHANISMS)('%s: a wrong password is told as such, without it', async (mechanism) => {
+      const error: unknown = await open({ sasl: { ...sasl, mechanism, password: WRONG_PASSWORD } }).catch((reason: unknown) => reason)
+      expect(error).toBeInstanceOf(FatalError)
+      expect(String(error)).toContain('buffer.config.sasl')
+      expect(String(error)).not.toContain(WRONG_PASSWORD)
+    })
 
-  test('an authority that is not the broker\'s is told as such', async () => {
-    await expect(open({ ssl: { ca: otherCa } })).rejects.toThrow(/certificate/i)
+    test('an authority that is not the broker\'s is told as such', async () => {
+      const other = await makeAuthority({ commonName: 'Another' })
+      await expect(open({ ssl: { ca: other.certPem } })).rejects.toThrow(/certificate/i)
+    })
   })
 })
