@@ -7,6 +7,7 @@ export const JOIN_GROUP = 11
 export const INIT_PRODUCER_ID = 22
 export const ADD_PARTITIONS_TO_TXN = 24
 export const END_TXN = 26
+export const DESCRIBE_CONFIGS = 32
 
 /** What becomes of a request: on its way; never sent, and the connections cut; or sent, and cut in the place of its answer. */
 export type Fate = 'pass' | 'lose' | 'lose answer'

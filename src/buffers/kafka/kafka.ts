@@ -14,6 +14,7 @@ import { parseCursor } from './cursor.ts'
 import { InputWriter } from './input-writer.ts'
 import { KafkaOutputs } from './outputs.ts'
 import { KafkaQuotaLog } from './quota-log.ts'
+import { warnOfRetention } from './retention.ts'
 import { takeSnapshot } from './snapshot.ts'
 import { openState, type LostState } from './state.ts'
 import { StateLog } from './state-log.ts'
@@ -97,6 +98,7 @@ class KafkaBuffer implements EventBuffer {
   #over: AbortController | null = null
   readonly #running = new Set<Promise<unknown>>()
   #closing: Promise<void> | null = null
+  #hasLookedAtRetention = false
 
   constructor(parts: Parts) {
     const { client, topics, stateLog, eventReader, deadLetterReader, producer, clock, log, groupTimeouts = {} } = parts
@@ -183,7 +185,12 @@ class KafkaBuffer implements EventBuffer {
   }
 
   openOutputs(outputs: readonly OutputStart[]): Promise<void> {
-    return this.#run(() => this.#outputs.open(outputs))
+    return this.#run(async () => {
+      await this.#outputs.open(outputs)
+      if (this.#hasLookedAtRetention) return
+      this.#hasLookedAtRetention = true
+      await warnOfRetention(this.#parts)
+    })
   }
 
   /** Not among what `close` waits for: it ends it. */
