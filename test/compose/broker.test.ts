@@ -5,7 +5,8 @@ import { formatProblems } from '../../src/config/load.ts'
 import { systemClock } from '../../src/pipeline/clock.ts'
 import { outcomeOfText } from '../config/setup.ts'
 import { numbered, openShares, readShipment, unitOf } from '../contract/buffer-units.ts'
-import { hasBroker, startBroker } from '../support/kafka-broker.ts'
+import { startBroker } from '../support/kafka-broker.ts'
+import { describeOwnBroker } from '../support/kafka.ts'
 import { propertiesOf, service, textOf } from './compose.ts'
 
 const ENV = { TAP_PRINCIPAL: 'principal', TAP_SECRET: 'secret', KAFKA_PASSWORD: 'password' }
@@ -40,17 +41,19 @@ test('it is a good one once they are replaced, also with what is commented out, 
   })
 })
 
-test.skipIf(!hasBroker() && process.env.CI === undefined)('the broker starts with its settings and carries the buffer', async () => {
-  const properties = Object.entries(propertiesOf(service('docker-compose.yml', 'kafka'))).filter(([name]) => !CONTAINER.includes(name))
-  const broker = await startBroker({ properties: Object.fromEntries(properties) })
-  onTestFinished(() => broker.dispose())
+describeOwnBroker('with Java', () => {
+  test('the broker starts with its settings and carries the buffer', async () => {
+    const properties = Object.entries(propertiesOf(service('docker-compose.yml', 'kafka'))).filter(([name]) => !CONTAINER.includes(name))
+    const broker = await startBroker({ properties: Object.fromEntries(properties) })
+    onTestFinished(() => broker.dispose())
 
-  const { loaded } = await outcomeOfText(filled.replace('["kafka:9092"]', JSON.stringify(broker.brokers)), { env: ENV })
-  if (loaded === null) throw new Error('the example is wrong')
-  const buffer = await openBuffer(loaded.config, { clock: systemClock, log: pino({ level: 'silent' }) })
-  onTestFinished(() => buffer.close())
-  await buffer.ownInputs(new AbortController().signal)
-  const from = (await openShares(buffer, [{ name: 'devo_1', startFrom: 'now' }])).get('devo_1')?.cursor ?? ''
-  await buffer.append(unitOf({ chunks: [numbered(0, 3)] }))
-  expect((await readShipment(buffer, 'devo_1', from)).events.toSorted()).toEqual(numbered(0, 3))
+    const { loaded } = await outcomeOfText(filled.replace('["kafka:9092"]', JSON.stringify(broker.brokers)), { env: ENV })
+    if (loaded === null) throw new Error('the example is wrong')
+    const buffer = await openBuffer(loaded.config, { clock: systemClock, log: pino({ level: 'silent' }) })
+    onTestFinished(() => buffer.close())
+    await buffer.ownInputs(new AbortController().signal)
+    const from = (await openShares(buffer, [{ name: 'devo_1', startFrom: 'now' }])).get('devo_1')?.cursor ?? ''
+    await buffer.append(unitOf({ chunks: [numbered(0, 3)] }))
+    expect((await readShipment(buffer, 'devo_1', from)).events.toSorted()).toEqual(numbered(0, 3))
+  })
 })

@@ -1,25 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { pino } from 'pino'
-import { afterAll, beforeAll, describe } from 'vitest'
+import { beforeAll } from 'vitest'
 import { openKafkaBuffer } from '../../../src/buffers/kafka/kafka.ts'
 import { systemClock } from '../../../src/pipeline/clock.ts'
 import { bufferContract } from '../../contract/buffer-suite.ts'
-import { hasBroker, startBroker, type TestBroker } from '../../support/kafka-broker.ts'
+import { describeKafka, sharedBroker } from '../../support/kafka.ts'
 
 const log = pino({ level: process.env.KAFKA_LOG ?? 'silent' })
 
-describe.skipIf(!hasBroker() && process.env.CI === undefined)('against a real broker', () => {
-  let broker: TestBroker | null = null
-  let brokers: string[] = process.env.KAFKA_BROKERS?.split(',') ?? []
+describeKafka('against a real broker', () => {
+  let brokers: readonly string[] = []
 
   beforeAll(async () => {
-    if (brokers.length > 0) return
-    broker = await startBroker()
-    brokers = broker.brokers
-  })
-
-  afterAll(async () => {
-    await broker?.dispose()
+    brokers = await sharedBroker()
   })
 
   for (const compression of ['none', 'gzip'] as const) {
