@@ -76,7 +76,7 @@ class Move {
   async run(start: SavedMove): Promise<void> {
     const { outputs, snapshot, path } = this.#source
     const sections = planSections(this.#source.stretches(), outputs, partitionsOf(await this.#target.ends()))
-    const left = sections.slice(start.section).map((section, index) => this.#source.countEvents(section, index === 0 ? start.chunk : section.from))
+    const left = sections.slice(start.section).map((section, index) => this.#source.countEvents(section, index === 0 ? Math.max(start.chunk, section.from) : section.from))
     const events = left.reduce((sum, count) => sum + count, 0)
     this.#log.info(
       { events, services: snapshot.services.length, outputs: outputs.map(({ name }) => name) },
