@@ -1,13 +1,11 @@
 import { createInterface } from 'node:readline/promises'
-import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
+import { HORIZON_MS, type TapInputConfig } from '../sources/proofpoint-tap/config.ts'
 import { systemClock } from '../pipeline/clock.ts'
 import { ConfigurationError, describeError, type Problem } from '../pipeline/errors.ts'
 import { InputsTakenError, ownInputsSoon } from '../pipeline/own-inputs.ts'
 import { openBuffer } from './buffer.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
-
-const HORIZON_MS = 7 * 24 * 3_600_000
 
 /** `reset`: moves services to another start and forgets what they have already seen. Refuses while a collector holds the state folder. */
 export async function reset(

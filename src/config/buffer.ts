@@ -1,9 +1,9 @@
+import { HOUR_MS } from '../pipeline/time.ts'
 import { join, read, type Component, type Context } from './component.ts'
 import { readKafkaBuffer } from './kafka-buffer.ts'
 import type { Node } from './node.ts'
 import type { BufferConfig } from './types.ts'
 
-const HOUR_MS = 3_600_000
 const MEGABYTE = 1024 * 1024
 
 const BUFFER: Component<{ readonly type: string }> = {

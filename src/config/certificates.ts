@@ -1,9 +1,9 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
+import { DAY_MS } from '../pipeline/time.ts'
 import { readPem, type NamedFile } from './certificate-files.ts'
 import type { Context } from './component.ts'
 import type { Report } from './report.ts'
 
-const DAY_MS = 86_400_000
 /** A client certificate that expires sooner is a warning. */
 const EXPIRES_SOON_MS = 30 * DAY_MS
 const CERTIFICATE = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]*-----END (?:X509 |TRUSTED )?CERTIFICATE-----/g

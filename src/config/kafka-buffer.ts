@@ -1,3 +1,4 @@
+import { HOUR_MS } from '../pipeline/time.ts'
 import { checkClientCertificate } from './certificates.ts'
 import { fileOf } from './certificate-files.ts'
 import { join, read, readScalar, type Component, type Context, type Section } from './component.ts'
@@ -5,7 +6,6 @@ import { masked } from './masked.ts'
 import { isLeftOut, show, type Node } from './node.ts'
 import type { KafkaBufferConfig } from './types.ts'
 
-const HOUR_MS = 3_600_000
 /** Kafka's limit for a topic's name is 249; the prefix leaves room for what stands behind it. */
 const PREFIX = /^[A-Za-z0-9._-]{1,200}$/
 /** kafkajs takes an address apart at its first colon, so that an IPv6 address needs a name. */

@@ -1,11 +1,11 @@
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../pipeline/time.ts'
 import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
 import { read, type Component, type Context } from './component.ts'
 import { isLeftOut, show, type Node } from './node.ts'
 
 type Limits = TapInputConfig['requestsLimits']
 
-const DAY_MS = 86_400_000
-const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: DAY_MS }
+const UNIT_MS: Readonly<Record<string, number>> = { s: SECOND_MS, m: MINUTE_MS, h: HOUR_MS, d: DAY_MS }
 const PERIOD = /^(\d{1,9})\s*([smhd])$/
 
 /** What the API itself allows to one credential, in each of its two pools. */

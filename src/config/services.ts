@@ -1,3 +1,4 @@
+import { MINUTE_MS, SECOND_MS } from '../pipeline/time.ts'
 import type { TapServiceConfig, TapServiceName } from '../sources/proofpoint-tap/config.ts'
 import { TAP_SERVICES } from '../sources/proofpoint-tap/services.ts'
 import { join, read, type Component, type Context } from './component.ts'
@@ -8,8 +9,6 @@ import { parseTime } from './start-time.ts'
 
 /** Services of the old collector that this one does not have. */
 const NOT_YET = ['campaigns', 'threats', 'people_vap', 'people_topclicks']
-const SECOND_MS = 1000
-const MINUTE_MS = 60_000
 
 const THREAT_STATUSES = ['active', 'cleared', 'falsePositive'] as const
 const THREAT_TYPES = ['url', 'attachment', 'messageText'] as const

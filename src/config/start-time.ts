@@ -1,8 +1,8 @@
 import type { Problem } from '../pipeline/errors.ts'
+import { MINUTE_MS } from '../pipeline/time.ts'
+import { HORIZON_MS } from '../sources/proofpoint-tap/config.ts'
 import type { CollectorConfig } from './types.ts'
 
-/** The API serves events of the last seven days. */
-const HORIZON_MS = 7 * 86_400_000
 /** YAML 1.1's timestamp; without a zone it is UTC, as in the old collector. */
 const TIME = /^(\d{4})-(\d\d?)-(\d\d?)(?:(?:[Tt]|[ \t]+)(\d\d?):(\d\d)(?::(\d\d)(?:\.(\d*))?)?[ \t]*(Z|z|UTC|[-+]\d\d?(?::?\d\d)?)?)?$/
 
@@ -27,7 +27,7 @@ function zoneMs(zone: string): number | null {
   if (match === null) return 0
   const [, sign, hours, minutes = '0'] = match
   if (Number(hours) > 14 || Number(minutes) > 59) return null
-  return (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * 60_000
+  return (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * MINUTE_MS
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Clock } from '../pipeline/clock.ts'
+import { SECOND_MS } from '../pipeline/time.ts'
 import { behaviours } from './devo-behaviours.ts'
 import type { DevoReceiver } from './devo-receiver.ts'
 import type { TapFault } from './tap-faults.ts'
@@ -25,7 +26,6 @@ export interface ScriptedFault {
   readonly strike: (context: ScriptContext) => Promise<() => Promise<void>>
 }
 
-const SECOND_MS = 1_000
 
 /** What a demo plays in turn. Each waits for a collector that is there: without one the script stands still. */
 export const DEMO_SCRIPT: readonly ScriptedFault[] = [

@@ -20,10 +20,7 @@ export const TAP_ENDPOINTS: Readonly<Record<string, TapEndpoint>> = {
   '/v2/siem/all': { pool: 'siem', arrays: TAP_ARRAYS },
 }
 
-export const SECOND_MS = 1_000
-export const MINUTE_MS = 60 * SECOND_MS
-export const HOUR_MS = 60 * MINUTE_MS
-export const DAY_MS = 24 * HOUR_MS
+export { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../pipeline/time.ts'
 
 /** A request that the API answers with an error and a line of plain text. */
 export class Refusal extends Error {

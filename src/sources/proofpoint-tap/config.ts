@@ -1,3 +1,8 @@
+import { DAY_MS } from '../../pipeline/time.ts'
+
+/** The API serves what is not older. */
+export const HORIZON_MS = 7 * DAY_MS
+
 /** An input of type `proofpoint_tap`, checked and with its defaults. Times in milliseconds, paths absolute. */
 export interface TapInputConfig {
   /** The key under `inputs`. */

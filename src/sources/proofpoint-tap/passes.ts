@@ -1,11 +1,10 @@
 import type { Hole, Window } from '../../pipeline/unit.ts'
+import { HORIZON_MS } from './config.ts'
 import { HoleBook } from './holes.ts'
-import { cutWindow, DAY_MS, floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, TOO_LONG_MS, WindowLength } from './windows.ts'
+import { cutWindow, floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, TOO_LONG_MS, WindowLength } from './windows.ts'
 
 /** A window ends so long before the server's time: one that is still current is refused. */
 export const LIVE_EDGE_MS = 30 * SECOND_MS
-/** The API answers for so long back. */
-const HORIZON_MS = 7 * DAY_MS
 /** Where reading goes on after a gap: so far inside the horizon that it does not run away again at once. */
 const INSIDE_HORIZON_MS = 10 * MINUTE_MS
 const LIGHT_OVERLAP_MS = 2 * MINUTE_MS

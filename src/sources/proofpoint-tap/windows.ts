@@ -1,9 +1,7 @@
+import { HOUR_MS, SECOND_MS } from '../../pipeline/time.ts'
 import type { Window } from '../../pipeline/unit.ts'
 
-export const SECOND_MS = 1_000
-export const MINUTE_MS = 60 * SECOND_MS
-export const HOUR_MS = 60 * MINUTE_MS
-export const DAY_MS = 24 * HOUR_MS
+export { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../../pipeline/time.ts'
 
 /** The API's bounds for one request (facts on the SIEM API: at least 30 s, at most an hour). */
 export const SHORTEST_WINDOW_MS = 30 * SECOND_MS
