@@ -52,27 +52,6 @@ export interface GroupMemberMetadata {
   readonly memberMetadata: Buffer
 }
 
-/** A request of our own over kafkajs's connection. */
-export interface Exchange<Answer> {
-  /** `encode` gives what kafkajs reads of its own encoder; both are the whole body. */
-  readonly request: {
-    readonly apiKey: number
-    readonly apiVersion: number
-    readonly apiName: string
-    encode(): Promise<{ readonly buf: Buffer; readonly buffer: Buffer }>
-  }
-  readonly response: { decode(payload: Buffer): Promise<Answer>; parse(answer: Answer): Promise<Answer> }
-  readonly requestTimeout: number
-  readonly logResponseError: boolean
-}
-
-/** A broker as what encodes its own requests needs it. */
-export type ExchangeBroker = Broker & {
-  readonly connectionPool: { send<Answer>(exchange: Exchange<Answer>): Promise<Answer> }
-  /** By API key. Null before the first connection. */
-  readonly versions: Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number }>> | null
-}
-
 interface TransactionRequest {
   readonly transactionalId: string
   readonly producerId: string

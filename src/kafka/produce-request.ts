@@ -1,5 +1,6 @@
 import { FatalError } from '../pipeline/errors.ts'
-import { protocolError, type Exchange, type ExchangeBroker } from './internals.ts'
+import { exchange, type ExchangeBroker } from './exchange.ts'
+import { protocolError } from './internals.ts'
 
 export interface EncodedPartition {
   readonly topic: string
@@ -33,34 +34,29 @@ const ANSWER_MS = 40_000
  * that was refused; what became of the others is for the transaction to settle.
  */
 export async function produceTo(
-  { connectionPool, versions }: ExchangeBroker,
+  broker: ExchangeBroker,
   transactionalId: string,
   partitions: readonly EncodedPartition[],
 ): Promise<readonly ProducedPartition[]> {
-  const { minVersion, maxVersion } = versions?.[PRODUCE] ?? { minVersion: VERSION, maxVersion: VERSION }
+  const { minVersion, maxVersion } = broker.versions?.[PRODUCE] ?? { minVersion: VERSION, maxVersion: VERSION }
   if (VERSION < minVersion || VERSION > maxVersion)
     throw new FatalError(`the broker speaks versions ${minVersion} to ${maxVersion} of Produce, not ${VERSION}: Kafka 2.3 or later is needed`)
-  const exchange: Exchange<ProduceAnswer> = {
-    request: { apiKey: PRODUCE, apiVersion: VERSION, apiName: 'Produce', encode: async () => encode(transactionalId, partitions) },
-    response: { decode: async (payload) => decode(payload), parse: async (answer) => answer },
-    requestTimeout: ANSWER_MS,
-    logResponseError: false,
-  }
-  const answer = await connectionPool.send(exchange)
+  const body = encode(transactionalId, partitions)
+  const answer = await exchange(broker, { apiKey: PRODUCE, apiName: 'Produce', apiVersion: VERSION, body, timeoutMs: ANSWER_MS }, decode)
   const refused = answer.partitions.find(({ errorCode }) => errorCode !== 0)
   if (refused !== undefined) throw protocolError(refused.errorCode)
   return answer.partitions
 }
 
-function encode(transactionalId: string, partitions: readonly EncodedPartition[]): { buf: Buffer; buffer: Buffer } {
+/** In pieces, of which the batches are no copies. */
+function encode(transactionalId: string, partitions: readonly EncodedPartition[]): Buffer[] {
   const byTopic = Map.groupBy(partitions, ({ topic }) => topic)
   const parts = [string(transactionalId), int16(ALL_REPLICAS), int32(REPLICAS_MS), int32(byTopic.size)]
   for (const [topic, entries] of byTopic) {
     parts.push(string(topic), int32(entries.length))
     for (const { partition, batch } of entries) parts.push(int32(partition), int32(batch.length), batch)
   }
-  const buffer = Buffer.concat(parts)
-  return { buf: buffer, buffer }
+  return parts
 }
 
 function decode(payload: Buffer): ProduceAnswer {

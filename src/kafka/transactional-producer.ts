@@ -2,8 +2,9 @@ import { Backoff } from '../pipeline/backoff.ts'
 import { systemClock, type Clock } from '../pipeline/clock.ts'
 import type { KafkaClient } from './client.ts'
 import { errorTypes, explainKafkaError } from './errors.ts'
-import { TRANSACTION_COORDINATOR, type Broker, type Cluster, type ExchangeBroker } from './internals.ts'
-import { produceTo, type ProducedPartition } from './produce-request.ts'
+import type { ExchangeBroker } from './exchange.ts'
+import { TRANSACTION_COORDINATOR, type Broker, type Cluster } from './internals.ts'
+import { produceTo, type EncodedPartition, type ProducedPartition } from './produce-request.ts'
 import { encodeBatch, type BatchRecord, type Compression } from './record-batch.ts'
 import { partitionsOf, sendsOf, type PartitionRecords } from './send-plan.ts'
 
@@ -27,6 +28,11 @@ interface Session {
   readonly producerId: string
   readonly producerEpoch: number
   readonly coordinatorId: number | string
+}
+
+/** What one send holds for one partition. */
+interface Encoded extends EncodedPartition {
+  readonly count: number
 }
 
 /** The transaction before is not quite at its end, or the coordinator is still reading its log: nothing has been done, and it takes moments. */
@@ -116,10 +122,15 @@ export class TransactionalProducer {
     const coordinator = await cluster.findBroker({ nodeId: session.coordinatorId })
     const transaction = { transactionalId: this.#id, producerId: session.producerId, producerEpoch: session.producerEpoch }
     const topics = [...byTopic].map(([topic, entries]) => ({ topic, partitions: entries.map(({ partition }) => partition) }))
+    const sends = [...sendsOf(partitions)]
+    // While the coordinator is busy with the end of the transaction before, and later while the broker writes.
+    let next = this.#encode(session, sends[0] ?? [])
     await this.#patiently(NOT_YET, () => coordinator.addPartitionsToTxn({ ...transaction, topics }))
     try {
-      for (const send of sendsOf(partitions)) {
-        for (const { topic, partition, baseOffset, count } of await this.#send(session, send)) offsets.set(`${topic}/${partition}`, baseOffset + count - 1)
+      for (let index = 0; index < sends.length; index += 1) {
+        const encoded = await next
+        next = this.#encode(session, sends[index + 1] ?? [])
+        for (const { topic, partition, lastOffset } of await this.#send(session, encoded)) offsets.set(`${topic}/${partition}`, lastOffset)
       }
     } catch (error) {
       // Readers wait for the end of an open transaction. Without a connection the next producer's first request ends it, or its time-out.
@@ -130,34 +141,37 @@ export class TransactionalProducer {
     return offsets
   }
 
-  /** The offset of the first record of each and how many they are. */
-  async #send(session: Session, send: readonly PartitionRecords[]): Promise<(ProducedPartition & { readonly count: number })[]> {
-    const { cluster, producerEpoch } = session
-    const producerId = BigInt(session.producerId)
+  /** Nobody may wait for it yet when it fails. */
+  #encode({ producerId, producerEpoch }: Session, send: readonly PartitionRecords[]): Promise<Encoded[]> {
     const now = this.#options.clock.now()
-    const encoded = await Promise.all(
+    const encoding = Promise.all(
       send.map(async ({ topic, partition, records }) => {
         const key = `${topic}/${partition}`
         const firstSequence = this.#sequences.get(key) ?? 0
         this.#sequences.set(key, (firstSequence + records.length) % SEQUENCES)
-        const batch = await encodeBatch(records, { producerId, producerEpoch, firstSequence }, this.#options.compression, now)
-        return { topic, partition, batch, leader: leaderOf(cluster, topic, partition), count: records.length }
+        const sequence = { producerId: BigInt(producerId), producerEpoch, firstSequence }
+        return { topic, partition, batch: await encodeBatch(records, sequence, this.#options.compression, now), count: records.length }
       }),
     )
+    encoding.catch(() => undefined)
+    return encoding
+  }
+
+  async #send({ cluster }: Session, encoded: readonly Encoded[]): Promise<(ProducedPartition & { readonly lastOffset: number })[]> {
     // An abort must not overtake what is still on its way to another broker.
     const answers = await Promise.allSettled(
-      [...Map.groupBy(encoded, ({ leader }) => leader)].map(async ([leader, entries]) => {
+      [...Map.groupBy(encoded, ({ topic, partition }) => leaderOf(cluster, topic, partition))].map(async ([leader, entries]) => {
         const broker: Broker = await cluster.findBroker({ nodeId: leader })
-        return await produceTo(broker as ExchangeBroker, this.#id, entries) // the class that internals.ts names has both fields
+        return await produceTo(broker as ExchangeBroker, this.#id, entries) // the class that internals.ts names has all of it
       }),
     )
     const failed = answers.find((answer) => answer.status === 'rejected')
     if (failed !== undefined) throw failed.reason
     const produced = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
-    return produced.map((answer) => ({
-      ...answer,
-      count: encoded.find(({ topic, partition }) => topic === answer.topic && partition === answer.partition)?.count ?? 0,
-    }))
+    return produced.map((answer) => {
+      const count = encoded.find(({ topic, partition }) => topic === answer.topic && partition === answer.partition)?.count ?? 0
+      return { ...answer, lastOffset: answer.baseOffset + count - 1 }
+    })
   }
 
   async #patiently<Result>(passing: readonly string[], work: () => Promise<Result>): Promise<Result> {

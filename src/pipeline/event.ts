@@ -36,9 +36,11 @@ const NEWLINE = 0x0a
 /** The events of a chunk as views, without their line ends. */
 export function* eventsOf(chunk: Chunk): Generator<Uint8Array, void, undefined> {
   const { lines } = chunk
+  // A Buffer looks for a byte many times as fast.
+  const bytes = Buffer.from(lines.buffer, lines.byteOffset, lines.byteLength)
   let start = 0
   while (start < lines.length) {
-    const end = lines.indexOf(NEWLINE, start)
+    const end = bytes.indexOf(NEWLINE, start)
     yield lines.subarray(start, end)
     start = end + 1
   }
