@@ -44,6 +44,12 @@ export async function main(args: readonly string[]): Promise<number> {
       if (options.service.length === 0) command.error("error: required option '--service <name>' not specified")
       exitCode = await (await import('./reset.ts')).reset(options)
     })
+  withConfig(verb('move', 'carry all from a Kafka buffer back to the embedded one; the collector must be stopped'))
+    .requiredOption('--from <file>', 'the configuration with the Kafka buffer; --config has the embedded one')
+    .option('--yes', 'do not ask')
+    .action(async (options: { config?: string; from: string; yes?: true }) => {
+      exitCode = await (await import('./move.ts')).move(options)
+    })
   verb('simulate', 'a TAP API and a Devo receiver on this machine, with certificates and a ready configuration')
     .option('--dir <dir>', 'where to put them (default: ./simulator)')
     .action(async (options: { dir?: string }) => {

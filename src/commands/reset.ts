@@ -1,9 +1,9 @@
-import { createInterface } from 'node:readline/promises'
 import { HORIZON_MS, type TapInputConfig } from '../sources/proofpoint-tap/config.ts'
 import { systemClock } from '../pipeline/clock.ts'
 import { ConfigurationError, describeError, type Problem } from '../pipeline/errors.ts'
 import { InputsTakenError, ownInputsSoon } from '../pipeline/own-inputs.ts'
 import { openBuffer } from './buffer.ts'
+import { confirmed } from './confirmed.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
 
@@ -67,16 +67,4 @@ function resolve(names: readonly string[], inputs: readonly TapInputConfig[]) {
   })
   if (problems.length > 0) throw new ConfigurationError(problems)
   return targets
-}
-
-async function confirmed(question: string): Promise<boolean> {
-  if (!process.stdin.isTTY) {
-    throw new ConfigurationError([{ path: '--yes', message: 'nobody can be asked here; add --yes to confirm' }])
-  }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return /^y(es)?$/i.test((await terminal.question(question)).trim())
-  } finally {
-    terminal.close()
-  }
 }

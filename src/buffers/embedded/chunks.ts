@@ -96,7 +96,7 @@ export class ChunkLog {
     return ends
   }
 
-  append(unit: Unit): void {
+  append(unit: Omit<Unit, 'position' | 'deadLetters'>): void {
     if (unit.chunks.length === 0) return
     let { appendedChunk, appendedEvents } = this.ends()
     for (const chunk of unit.chunks) {

@@ -61,8 +61,8 @@ export function checkIdentity(db: Database.Database, path: string, migrations: r
   return version
 }
 
-/** Made beside its place and moved there when whole: a kill in between never leaves half a buffer behind. */
-function createDatabase(path: string, migrations: readonly Migration[]): void {
+/** Made beside its place and moved there when whole: a kill in between never leaves half a buffer behind. Errors as `openDatabase`. */
+export function createDatabase(path: string, migrations: readonly Migration[]): void {
   if (existsSync(`${path}-wal`) && statSync(`${path}-wal`).size > 0) {
     throw new FatalError(`the buffer ${path} is missing, but its log ${path}-wal is there. Put the file back, or move the log away to begin anew`)
   }
@@ -97,7 +97,7 @@ function createDatabase(path: string, migrations: readonly Migration[]): void {
   }
 }
 
-function removeDatabase(path: string): void {
+export function removeDatabase(path: string): void {
   for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(path + suffix, { force: true })
 }
 

@@ -58,7 +58,7 @@ export class ServiceTable {
     this.#start.run(inputId, service, settled, startTime)
   }
 
-  move({ inputId, service, position }: Unit): void {
+  move({ inputId, service, position }: Pick<Unit, 'inputId' | 'service' | 'position'>): void {
     this.#move.run(inputId, service, position.settled, position.readAt)
     this.#clearHoles.run(inputId, service)
     for (const hole of position.holes) this.#addHole.run(inputId, service, hole.from, hole.to, hole.since, hole.triedAt, hole.reason)

@@ -1,5 +1,6 @@
 import type { FetchedPartition } from '../../kafka/partition-reader.ts'
 import { CHUNK_MAX_BYTES, CHUNK_MAX_EVENTS, FINGERPRINT_BYTES, type Batch, type Pull } from '../../pipeline/event.ts'
+import type { Window } from '../../pipeline/unit.ts'
 import { mayHaveOwnMembers } from '../../pipeline/wire.ts'
 import { UndecodableRecordError } from './single-object.ts'
 import { decodeTapEvent, type DecodedTapEvent } from './tap-event.ts'
@@ -15,11 +16,8 @@ export interface Undecodable {
   readonly error: unknown
 }
 
-/** A batch and the offset behind its last record; without a batch only the offset moves. */
-export interface Step {
-  readonly batch: Batch | null
-  readonly next: number
-}
+/** A batch, with the window of its first event, and the offset behind its last record; without a batch only the offset moves. */
+export type Step = { readonly batch: Batch; readonly window: Window; readonly next: number } | { readonly batch: null; readonly next: number }
 
 export interface Room {
   readonly events: number
@@ -27,10 +25,16 @@ export interface Room {
 }
 
 /**
- * Chunks of what was fetched of one partition, below `end`, of at most `room()` each. Records of one pull that follow each other share a chunk. A record that is no
- * event is told and passed over.
+ * Chunks of what was fetched of one partition, below `end`, of at most `room()` each. Records of one pull that follow each other share a chunk,
+ * or those of which `isOneChunk` says so (of one pull they must be). A record that is no event is told and passed over.
  */
-export function* batchesOf(page: FetchedPartition, end: number, room: () => Room, onUndecodable: (record: Undecodable) => void): Generator<Step> {
+export function* batchesOf(
+  page: FetchedPartition,
+  end: number,
+  room: () => Room,
+  onUndecodable: (record: Undecodable) => void,
+  isOneChunk = isSamePull,
+): Generator<Step> {
   let most: Room = { events: 0, bytes: 0 }
   let events: DecodedTapEvent[] = []
   let bytes = 0
@@ -41,8 +45,8 @@ export function* batchesOf(page: FetchedPartition, end: number, room: () => Room
     if (event === null) continue
     const size = event.event.length + 1
     const isFull = events.length >= most.events || bytes + size > most.bytes
-    if (events[0] !== undefined && (isFull || !isSamePull(events[0].pull, event.pull))) {
-      yield { batch: chunkOf(events[0].pull, events, bytes), next }
+    if (events[0] !== undefined && (isFull || !isOneChunk(events[0], event))) {
+      yield { batch: chunkOf(events[0].pull, events, bytes), window: events[0].window, next }
       events = []
       bytes = 0
     }
@@ -51,7 +55,7 @@ export function* batchesOf(page: FetchedPartition, end: number, room: () => Room
     bytes += size
     next = offset + 1
   }
-  if (events[0] !== undefined) yield { batch: chunkOf(events[0].pull, events, bytes), next }
+  if (events[0] !== undefined) yield { batch: chunkOf(events[0].pull, events, bytes), window: events[0].window, next }
   yield { batch: null, next: Math.min(page.nextOffset, end) }
 }
 
@@ -94,7 +98,12 @@ function isJson(event: Uint8Array): boolean {
   }
 }
 
-function isSamePull(a: Pull, b: Pull): boolean {
+/** Of one pull and window, as they were appended. */
+export function isSameUnit(a: DecodedTapEvent, b: DecodedTapEvent): boolean {
+  return isSamePull(a, b) && a.window.from === b.window.from && a.window.to === b.window.to
+}
+
+function isSamePull({ pull: a }: DecodedTapEvent, { pull: b }: DecodedTapEvent): boolean {
   return (
     a === b || (a.inputId === b.inputId && a.service === b.service && a.pulledAt === b.pulledAt && a.environment === b.environment)
   )

@@ -3,6 +3,7 @@ import { FencedError } from '../../kafka/errors.ts'
 import { TransactionalProducer, type TopicRecords } from '../../kafka/transactional-producer.ts'
 import { RetryableError } from '../../pipeline/errors.ts'
 import type { ServiceState, Unit, Window } from '../../pipeline/unit.ts'
+import { assertHere } from './state.ts'
 import type { StateLog } from './state-log.ts'
 import { STATE_PARTITION } from './state-log.ts'
 import { jsonRecord, positionRecords, tombstone, windowText, type StateKey, type StateRecord } from './state-records.ts'
@@ -17,6 +18,8 @@ export interface InputWriterOptions {
   readonly stateLog: StateLog
   readonly compression: 'gzip' | 'none'
   readonly eventPartitions: readonly number[]
+  /** Writes also where the state was moved away. */
+  readonly beginsAnew: boolean
   /** Aborts when another process owns the inputs; nothing is written afterwards. */
   readonly lost: AbortSignal
   /** Called when the broker says that another producer has taken over. */
@@ -127,12 +130,14 @@ export class InputWriter {
   /** Fences whoever wrote before, and reads what is true now. */
   async #ready(): Promise<void> {
     if (this.#producer !== null) return
-    const { client, topics, inputId, stateLog, compression } = this.#options
+    const { client, topics, inputId, stateLog, compression, beginsAnew } = this.#options
     const producer = new TransactionalProducer(client, topics.transactionalId(inputId), { compression })
     try {
       const marker = jsonRecord({ kind: 'marker', inputId }, new Date().toISOString())
       const offsets = await producer.commit([stateRecords(topics, [marker])])
       const view = await stateLog.restore(inputId, offsets.get(`${topics.state}/${STATE_PARTITION}`) ?? null)
+      // Whoever moves it fences all that have written before, and looks for no others afterwards.
+      if (!beginsAnew) assertHere(view.layout, topics)
       this.#restored = view
       this.#untaken.clear()
       this.#ledgers = new Map()

@@ -16,7 +16,7 @@ import { KafkaOutputs } from './outputs.ts'
 import { KafkaQuotaLog } from './quota-log.ts'
 import { warnOfRetention } from './retention.ts'
 import { takeSnapshot } from './snapshot.ts'
-import { openState, type LostState } from './state.ts'
+import { assertHere, openState, type LostState } from './state.ts'
 import { StateLog } from './state-log.ts'
 import { Topics, topicSpecs, type TopicOptions } from './topics.ts'
 import { deadLetterRecords } from './unit-records.ts'
@@ -197,7 +197,16 @@ class KafkaBuffer implements EventBuffer {
   async takeShare(output: string, signal: AbortSignal): Promise<OutputShare> {
     this.#assertOpen()
     this.#undecodable.forget(output)
-    return this.#outputs.of(output).takeShare(AbortSignal.any([signal, this.#parts.closed.signal]))
+    const share = await this.#outputs.of(output).takeShare(AbortSignal.any([signal, this.#parts.closed.signal]))
+    try {
+      // A process that was paused may come back to find all moved away. Whoever moves it looks for members after it has said so.
+      const { stateLog, topics } = this.#parts
+      assertHere((await stateLog.refresh()).layout, topics)
+    } catch (error) {
+      await share.release()
+      throw error
+    }
+    return share
   }
 
   read(output: string, range: ReadRange): BatchStream {
@@ -268,9 +277,10 @@ class KafkaBuffer implements EventBuffer {
     if (over === null) throw new Error('only the owner of the inputs writes')
     let writer = this.#writers.get(inputId)
     if (writer === undefined) {
-      const { client, topics, stateLog, compression, eventPartitions } = this.#parts
+      const { client, topics, stateLog, compression, eventPartitions, lostState = 'refuse' } = this.#parts
       writer = new InputWriter({
         client, topics, inputId, stateLog, compression, eventPartitions,
+        beginsAnew: lostState !== 'refuse',
         lost: over.signal,
         onFenced: () => over.abort(new Error('another collector has taken over the inputs')),
       })

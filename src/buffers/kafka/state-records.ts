@@ -21,9 +21,21 @@ export interface SavedOutput {
   readonly open: boolean
 }
 
-/** Written once, with the first start: tells that this state was made here, by this version, and not lost since. */
+/** Written with the first start: tells that this state was made here, by this version, and not lost since. */
 export interface Layout {
   readonly version: number
+  /** Where the content has gone or is going: nothing here is true any longer. */
+  readonly departure?: Departure
+}
+
+/** To an embedded buffer. */
+export interface Departure {
+  /** Of the move, which the embedded buffer keeps too. */
+  readonly id: string
+  /** `host:folder`, for people. */
+  readonly to: string
+  /** Epoch milliseconds. */
+  readonly at: number
 }
 
 /** How far the content of an embedded buffer has come that is being moved here; kept when it is done. */

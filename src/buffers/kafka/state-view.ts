@@ -21,6 +21,8 @@ export class StateView {
   /** Of an embedded buffer's content to here, whether done or not. */
   move: SavedMove | null = null
   readonly outputs = new Map<string, SavedOutput>()
+  /** Of all that ever wrote. */
+  readonly inputIds = new Set<string>()
   readonly #keepSeenOf: string | null
   readonly #services = new Map<string, ServiceView>()
   readonly #requests = new Map<string, Map<number, Map<string, number>>>()
@@ -49,6 +51,7 @@ export class StateView {
         this.#applyRequests(parsed, value)
         return
       case 'position':
+        this.inputIds.add(parsed.inputId)
         this.#serviceOf(parsed).position = json<SavedPosition>(value)
         return
       case 'gap': {
@@ -62,6 +65,8 @@ export class StateView {
         this.#applySeen(parsed, value)
         return
       case 'marker':
+        this.inputIds.add(parsed.inputId)
+        return
       case undefined:
     }
   }

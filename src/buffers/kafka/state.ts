@@ -2,10 +2,10 @@ import type { PartitionReader } from '../../kafka/partition-reader.ts'
 import type { RecordProducer } from '../../kafka/record-producer.ts'
 import { FatalError, RetryableError } from '../../pipeline/errors.ts'
 import { LOST_STATE_ADVICE, STATE_PARTITION, type StateLog } from './state-log.ts'
-import { jsonRecord, LAYOUT_VERSION, type SavedMove } from './state-records.ts'
+import { jsonRecord, LAYOUT_VERSION, type Layout, type SavedMove } from './state-records.ts'
 import type { Topics } from './topics.ts'
 
-/** `leave`: go on without, and leave it marked as lost; `accept`: from here on what is there is the state. */
+/** What is done with a state that is gone: lost, or moved away. `leave`: go on without, and leave it marked so; `accept`: from here on what is there is the state. */
 export type LostState = 'refuse' | 'leave' | 'accept'
 
 interface StateOptions {
@@ -32,9 +32,10 @@ export async function openState(options: StateOptions): Promise<void> {
   assertMoved(move, topics)
   if (layout !== null && layout.version > LAYOUT_VERSION)
     throw new FatalError(`the state topic ${topics.state} was written by a newer version (layout ${layout.version}); start that version`)
-  if (layout !== null) return
+  if (!readOnly && lostState === 'refuse') assertHere(layout, topics)
+  if (layout !== null && (layout.departure === undefined || readOnly)) return
   const ends = await eventReader.offsets('latest')
-  const isLost = [...ends.values()].some((offset) => offset > 0)
+  const isLost = layout !== null || [...ends.values()].some((offset) => offset > 0)
   if (isLost && lostState === 'refuse')
     throw new FatalError(`the topic ${topics.events} holds events, but ${topics.state} is empty: ${LOST_STATE_ADVICE}`)
   if (readOnly || (isLost && lostState === 'leave')) return
@@ -42,6 +43,17 @@ export async function openState(options: StateOptions): Promise<void> {
   await producer.send([{ topic: topics.state, partition: STATE_PARTITION, records: [{ key: Buffer.from(key), value }] }])
   // A move may have begun meanwhile. Either sees the other: it looks for a layout after it has said that it begins.
   assertMoved((await stateLog.settled()).move, topics)
+}
+
+/** Throws FatalError where the content was moved to an embedded buffer: what is here would be delivered from both. */
+export function assertHere(layout: Layout | null, topics: Topics): void {
+  if (layout?.departure === undefined) return
+  const { to, at } = layout.departure
+  throw new FatalError(
+    `the marks and events of ${topics.state} were moved to the embedded buffer ${to} at ${new Date(at).toISOString()}. Start the collector there, with that buffer; ` +
+      'if the move did not come to its end, give its command again there. To begin anew here instead, say from when the services go on with ' +
+      '`tap-collector reset`, naming every service at once',
+  )
 }
 
 /** Half of a state is none. Throws RetryableError: whoever moves it comes to an end, or is started again. */

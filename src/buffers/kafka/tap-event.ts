@@ -6,6 +6,7 @@ import { HEADER_BYTES, readSchema, SingleObjectCodec } from './single-object.ts'
 export interface DecodedTapEvent {
   /** The same object for records that follow each other and are of one pull and window. */
   readonly pull: Pull
+  readonly window: Window
   /** Views of the record. */
   readonly fingerprint: Uint8Array
   readonly event: Uint8Array
@@ -63,26 +64,27 @@ export type TapEventDecoder = (record: Buffer) => DecodedTapEvent
 /** It remembers the pull that it has seen last. What an older or newer schema has written takes longer and is copied. */
 export function tapEventDecoder(codec: SingleObjectCodec): TapEventDecoder {
   let lastPrefix = Buffer.alloc(0)
-  let lastPull: Pull | null = null
+  let last: { readonly pull: Pull; readonly window: Window } | null = null
 
   return (record) => {
     // Neighbours are nearly always of one pull: then nothing but the last two fields has to be looked at.
     const known = lastPrefix.length
-    if (lastPull !== null && record.length > known && record.compare(lastPrefix, 0, known, 0, known) === 0) {
+    if (last !== null && record.length > known && record.compare(lastPrefix, 0, known, 0, known) === 0) {
       const tail = readTail(record, known)
-      if (tail !== null) return { pull: lastPull, ...tail }
+      if (tail !== null) return { ...last, ...tail }
     }
     // The codec has checked it against the schema.
     const value = codec.decode(record) as TapEvent
     const pull = { inputId: value.input_id, service: value.service, pulledAt: value.pulled_at, environment: value.environment }
+    const window = { from: value.window_from, to: value.window_to }
     const prefixEnd = record.length - value.event.length - sizeOfVarint(value.event.length) - FINGERPRINT_BYTES
     const isOwn = record.compare(codec.header, 0, HEADER_BYTES, 0, HEADER_BYTES) === 0
     const tail = isOwn ? readTail(record, prefixEnd) : null
     // Another writer may have spent more bytes on the length than it needs; then the prefix is not where it was looked for.
-    if (tail === null || !value.fingerprint.equals(tail.fingerprint)) return { pull, fingerprint: value.fingerprint, event: value.event }
+    if (tail === null || !value.fingerprint.equals(tail.fingerprint)) return { pull, window, fingerprint: value.fingerprint, event: value.event }
     lastPrefix = Buffer.from(record.subarray(0, prefixEnd))
-    lastPull = pull
-    return { pull, ...tail }
+    last = { pull, window }
+    return { ...last, ...tail }
   }
 }
 

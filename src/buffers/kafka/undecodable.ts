@@ -33,23 +33,12 @@ export class UndecodableRecords {
     this.#log = log
   }
 
-  tell(output: string, { partition, offset, value, error }: Undecodable): void {
+  tell(output: string, record: Undecodable): void {
+    const { partition, offset } = record
     const known = this.#told.get(output) ?? []
     if (known.some((told) => told.partition === partition && told.offset === offset)) return
-    const reason = `record ${offset} of partition ${partition} of ${this.#topics.events} is no event: ${describeError(error)}`
-    this.#log.error({ output, partition, offset }, `${output} passes over what cannot be read; it is kept as a dead letter: ${reason}`)
-    const letter = {
-      inputId: 'unknown',
-      service: 'unknown',
-      pulledAt: 0,
-      environment: null,
-      output,
-      reason,
-      at: this.#clock.now(),
-      event: value.slice(0, HEAD_BYTES),
-      size: value.length,
-      fingerprint: new Uint8Array(FINGERPRINT_BYTES),
-    }
+    const letter = undecodableLetter(this.#topics.events, record, output, this.#clock.now())
+    this.#log.error({ output, partition, offset }, `${output} passes over what cannot be read; it is kept as a dead letter: ${letter.reason}`)
     this.#told.set(output, [...known, { partition, offset, letter }])
   }
 
@@ -66,6 +55,22 @@ export class UndecodableRecords {
   /** The output has another share: what it had not committed is read, and told, by whoever has it now. */
   forget(output: string): void {
     this.#told.delete(output)
+  }
+}
+
+/** What is kept of it. `output`: the one that passes over it. */
+export function undecodableLetter(topic: string, { partition, offset, value, error }: Undecodable, output: string | null, at: number): DeadLetter {
+  return {
+    inputId: 'unknown',
+    service: 'unknown',
+    pulledAt: 0,
+    environment: null,
+    output,
+    reason: `record ${offset} of partition ${partition} of ${topic} is no event: ${describeError(error)}`,
+    at,
+    event: value.slice(0, HEAD_BYTES),
+    size: value.length,
+    fingerprint: new Uint8Array(FINGERPRINT_BYTES),
   }
 }
 

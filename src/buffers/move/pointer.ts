@@ -8,6 +8,8 @@ export interface KafkaPointer {
   readonly brokers: readonly string[]
   /** The identity of the `buffer.db` whose content was moved there; null where none ever was. Kept for good: the file may be put back. */
   readonly movedFrom: string | null
+  /** Of the move from there to this folder that was begun; null where there is none, or it failed. */
+  readonly moveId?: string
 }
 
 /** A small file of its own in the state folder; people may read it, and remove it to begin anew. */
@@ -79,8 +81,14 @@ function parse(text: string): KafkaPointer | null {
     if (typeof parsed !== 'object' || parsed === null || !('topicPrefix' in parsed) || !('brokers' in parsed)) return null
     const { topicPrefix, brokers } = parsed
     const movedFrom = 'movedFrom' in parsed ? parsed.movedFrom : null
+    const moveId = 'moveId' in parsed ? parsed.moveId : null
     if (typeof topicPrefix !== 'string' || !Array.isArray(brokers)) return null
-    return { topicPrefix, brokers: brokers.map(String), movedFrom: typeof movedFrom === 'string' ? movedFrom : null }
+    return {
+      topicPrefix,
+      brokers: brokers.map(String),
+      movedFrom: typeof movedFrom === 'string' ? movedFrom : null,
+      ...(typeof moveId === 'string' && { moveId }),
+    }
   } catch {
     return null
   }

@@ -13,7 +13,7 @@ function endless() {
       events: 10,
       batch: { inputId: INPUT, service: SERVICE, pulledAt: 0, environment: null, ...chunkOf(numbered(0, 10)) },
     }))
-    return { batches, next: { ...request, from: request.from + 2, first: false } }
+    return { batches, end: request.from + 2, next: { ...request, from: request.from + 2, first: false } }
   }
   return { requests, fetch }
 }

@@ -19,7 +19,9 @@ const pullOf = ({ value }: Vector): Pull => ({
   environment: value.environment === null ? null : String(value.environment),
 })
 
-const shown = ({ pull, fingerprint, event }: DecodedTapEvent): unknown => ({ pull, fingerprint: hex(fingerprint), event: hex(event) })
+const windowOf = ({ value }: Vector): Window => ({ from: Number(value.window_from), to: Number(value.window_to) })
+
+const shown = ({ pull, window, fingerprint, event }: DecodedTapEvent): unknown => ({ pull, window, fingerprint: hex(fingerprint), event: hex(event) })
 
 /** What avsc itself writes. */
 function encodedByAvsc(pull: Pull, { from, to }: Window, fingerprint: Uint8Array, event: Uint8Array): Buffer {
@@ -31,12 +33,12 @@ function encodedByAvsc(pull: Pull, { from, to }: Window, fingerprint: Uint8Array
 describe('an event', () => {
   test.each(vectorsOf('tap-event'))('is written and read as another implementation does: $value.event', (vector) => {
     const { value, record } = vector
-    const encodeOne = tapEventEncoder(pullOf(vector), { from: Number(value.window_from), to: Number(value.window_to) })
+    const encodeOne = tapEventEncoder(pullOf(vector), windowOf(vector))
     expect(hex(encodeOne(bytes(value.fingerprint), bytes(value.event)))).toBe(record)
     const decode = tapEventDecoder(tapEventCodec)
     // Twice: the second is read by what the first has left.
     for (let time = 0; time < 2; time += 1) {
-      expect(shown(decode(bytes(record)))).toEqual({ pull: pullOf(vector), fingerprint: value.fingerprint, event: value.event })
+      expect(shown(decode(bytes(record)))).toEqual({ pull: pullOf(vector), window: windowOf(vector), fingerprint: value.fingerprint, event: value.event })
     }
   })
 
@@ -53,7 +55,7 @@ describe('an event', () => {
           for (const [fingerprint, event] of written) {
             const record = encodeOne(fingerprint, event)
             expect(hex(record)).toBe(hex(encodedByAvsc(pull, window, fingerprint, event)))
-            expect(shown(decodeTapEvent(record))).toEqual(shown({ pull, fingerprint, event }))
+            expect(shown(decodeTapEvent(record))).toEqual(shown({ pull, window, fingerprint, event }))
           }
         }
       }),

@@ -93,6 +93,20 @@ export async function fill(dir: string): Promise<Content> {
   return content
 }
 
+/** The content of the embedded buffer in the folder, in the same form; which outputs are on stays as it is. */
+export async function contentInEmbedded(dir: string): Promise<Content> {
+  const buffer = await openEmbedded(dir)
+  try {
+    const snapshot = await buffer.snapshot()
+    const shares = await openShares(buffer, OUTPUTS.map((name) => ({ name, startFrom: 'now' })))
+    const content = await contentOf(buffer, Object.fromEntries([...shares].map(([name, { cursor }]) => [name, cursor])))
+    await openShares(buffer, snapshot.outputs.filter(({ open }) => open).map(({ name }) => ({ name, startFrom: 'now' })))
+    return { ...content, snapshot }
+  } finally {
+    await buffer.close()
+  }
+}
+
 /** The content of the Kafka buffer, in the same form. */
 export async function contentInKafka(kafka: KafkaBufferOptions): Promise<Content> {
   const buffer = await openKafkaBuffer(kafka)
