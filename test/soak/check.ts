@@ -1,0 +1,77 @@
+import type { BufferSnapshot } from '../../src/pipeline/buffer.ts'
+import { DAY_MS, MINUTE_MS } from '../../src/simulator/tap-api.ts'
+import type { TapLogEntry } from '../../src/simulator/tap-quota.ts'
+import type { Ledger } from './ledger.ts'
+import type { Plan } from './plan.ts'
+import type { ExpectedEvent } from './traffic.ts'
+
+export interface Evidence {
+  readonly plan: Plan
+  readonly ledger: Ledger
+  /** Null: the collector was not running at the end. */
+  readonly snapshot: BufferSnapshot | null
+  readonly requests: readonly TapLogEntry[]
+  readonly givenUpBefore: number
+  readonly shipmentsInFlight: number
+  /** When the quota log was lost, or a clock that went forward made minutes old before their time. */
+  readonly forgotten: readonly number[]
+  readonly openConnections: number
+}
+
+/** What must hold at the end of a run; the ledger gets what does not. */
+export function checkRun(evidence: Evidence): void {
+  const { ledger, snapshot, shipmentsInFlight, openConnections } = evidence
+  ledger.checkKills(shipmentsInFlight)
+  checkQuota(evidence)
+  if (openConnections > 0) ledger.report('connections are left', String(openConnections))
+  if (snapshot === null) {
+    ledger.report('does not run', 'the collector is down at the end')
+    return
+  }
+  checkHoles(evidence, snapshot)
+  for (const { from, to, service } of evidence.forgotten.length > 0 ? [] : ledger.gaps) {
+    const told = snapshot.services.find((state) => state.service === service)?.gaps ?? []
+    if (!told.some((gap) => gap.from === from && gap.to === to)) ledger.report('a gap is not told', `${service} ${writeWindow(from, to)}`)
+  }
+  for (const event of ledger.missing()) {
+    if (isExcused(event, evidence, snapshot)) continue
+    const where = ledger.isBuffered(event.key) ? 'not delivered' : 'lost'
+    ledger.report(where, `${event.key} of ${new Date(event.createdAt).toISOString()}`, event.key)
+  }
+}
+
+/** Whether the collector, or its operator, has told that the event is not to come. */
+function isExcused({ service, createdAt }: ExpectedEvent, { ledger, givenUpBefore }: Evidence, snapshot: BufferSnapshot): boolean {
+  const holes = snapshot.services.find((state) => state.service === service)?.holes ?? []
+  const pieces = [...holes, ...ledger.gaps.filter((gap) => gap.service === service)]
+  return createdAt < givenUpBefore || pieces.some(({ from, to }) => createdAt >= from && createdAt < to)
+}
+
+/** Only what the API cannot serve to the end may be a hole at the end. */
+function checkHoles({ plan, ledger }: Evidence, snapshot: BufferSnapshot): void {
+  const minutes = plan.faults.flatMap((fault) => (fault.kind === 'api hole' && fault.until === Infinity ? [fault.minute] : []))
+  for (const { service, holes } of snapshot.services) {
+    for (const { from, to } of holes) {
+      const isTrue = minutes.some((minute) => from <= minute + MINUTE_MS && to >= minute)
+      if (!isTrue || to - from > 2 * MINUTE_MS) ledger.report('a hole that need not be', `${service} ${writeWindow(from, to)}`)
+    }
+  }
+}
+
+function checkQuota({ plan, ledger, requests, forgotten }: Evidence): void {
+  for (const pool of ['siem', 'clicks_permitted'] as const) {
+    const times = requests.filter((entry) => entry.pool === pool).map(({ time }) => time).sort((a, b) => a - b)
+    let first = 0
+    let most = 0
+    for (const [index, time] of times.entries()) {
+      while ((times[first] ?? 0) <= time - DAY_MS) first += 1
+      if (forgotten.some((at) => at > time - DAY_MS && at <= time)) continue
+      most = Math.max(most, index - first + 1)
+    }
+    if (most > plan.requestsPerDay) ledger.report('too many requests', `${most} in 24 h in pool ${pool}, ${plan.requestsPerDay} are allowed`)
+  }
+}
+
+function writeWindow(from: number, to: number): string {
+  return `${new Date(from).toISOString()} to ${new Date(to).toISOString()}`
+}

@@ -1,0 +1,242 @@
+import { mkdtempSync, existsSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { CollectorConfig } from '../../src/config/types.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/simulator/tap-api.ts'
+import { TapModel } from '../../src/simulator/tap-model.ts'
+import { Random } from '../../src/simulator/tap-random.ts'
+import { TAP_SERVICES } from '../../src/sources/proofpoint-tap/services.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+import { ModelApi } from './api.ts'
+import { checkRun } from './check.ts'
+import { ModelDevo } from './devo.ts'
+import { Disk } from './disk.ts'
+import { Host } from './host.ts'
+import { Ledger, type Violation } from './ledger.ts'
+import { START, type Fault, type Plan } from './plan.ts'
+import { Trace } from './trace.ts'
+import { makeTraffic, SHOWN_WITHIN_MS, type Traffic } from './traffic.ts'
+
+const SHIPMENTS_IN_FLIGHT = 4
+/** After the last fault everything has to be delivered within so long. A quota that was used up takes a day. */
+const RUN_OFF_MS = 36 * HOUR_MS
+const LOOK_EVERY_MS = 30 * MINUTE_MS
+const KEPT_LINES = 400
+const MOST_VIOLATIONS = 20
+
+export interface Outcome {
+  readonly plan: Plan
+  readonly violations: readonly Violation[]
+  readonly events: number
+  readonly requests: number
+  readonly doubles: number
+  readonly connections: number
+  readonly starts: number
+  readonly kills: number
+  readonly repairs: number
+  readonly gaps: number
+  /** Open at the end. */
+  readonly holes: number
+  readonly steps: number
+  readonly digest: string
+  readonly trace: readonly string[]
+}
+
+/** One run: the collector, both remote sides, its machine and its operator, on one virtual clock, as the plan has it. */
+export async function runPlan(plan: Plan, { keepLines = KEPT_LINES, focus }: { readonly keepLines?: number; readonly focus?: RegExp } = {}): Promise<Outcome> {
+  const dir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'tap-soak-'))
+  const systemRandom = Math.random
+  const random = new Random(plan.seed, 'jitter')
+  // The jitter of all waits.
+  Math.random = () => random.next()
+  try {
+    return await new World(plan, dir, keepLines, focus ?? null).run()
+  } finally {
+    Math.random = systemRandom
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+class World {
+  readonly #plan: Plan
+  readonly #machine = new VirtualClock(START, { idleTurns: 3 })
+  readonly #trace: Trace
+  readonly #traffic: Traffic
+  readonly #model: TapModel
+  readonly #api: ModelApi
+  readonly #devo: ModelDevo
+  readonly #disk: Disk
+  readonly #ledger: Ledger
+  readonly #host: Host
+  readonly #tasks = new Set<Promise<void>>()
+  /** The local clock went forward by so much at these times. */
+  readonly #forwards: number[] = []
+
+  constructor(plan: Plan, dir: string, keepLines: number, focus: RegExp | null) {
+    const { seed, days, services, startBackMs, endpoint } = plan
+    this.#plan = plan
+    this.#trace = new Trace(this.#machine, keepLines, focus)
+    this.#traffic = makeTraffic(seed, services, START - startBackMs, START + days * DAY_MS)
+    this.#model = new TapModel({ now: this.#machine.trueTime, seed, settings: { contentType: 'mixed', shuffleEnvelope: true } })
+    this.#model.events.add(...this.#traffic.events)
+    this.#api = new ModelApi(this.#model, seed)
+    this.#disk = new Disk(seed)
+    this.#devo = new ModelDevo({
+      seed, machine: this.#machine, endpoint, onLines: (lines, link) => {
+        this.#trace.add(`Devo has ${lines.length} lines of connection ${link.number}`)
+        this.#ledger.received(lines, link)
+      },
+    })
+    const byTag = new Map<string, string>(Object.values(TAP_SERVICES).map(({ name, table }) => [table, name]))
+    this.#ledger = new Ledger(this.#traffic.expected, {
+      serviceOf: (tag) => byTag.get(tag) ?? tag,
+      linksOpened: () => this.#devo.connections,
+      onGap: (gap) => this.#checkGap(gap),
+    })
+    this.#host = new Host({
+      machine: this.#machine, dir, api: this.#api, devo: this.#devo, disk: this.#disk, ledger: this.#ledger, trace: this.#trace.add,
+      configFor: (stateDir, earliestStart) => this.#config(stateDir, earliestStart),
+    })
+  }
+
+  async run(): Promise<Outcome> {
+    const { days, faults, skewMs } = this.#plan
+    this.#machine.skewWall(skewMs)
+    for (const [index, fault] of faults.entries()) this.#schedule(fault, index)
+    this.#host.up()
+    for (let hour = 0; hour < days * 24 && !this.#isHopeless(); hour += 1) await this.#machine.advance(HOUR_MS)
+    await this.#runOff()
+    const snapshot = await this.#host.buffer?.snapshot()
+    const requests = this.#model.log.entries
+    await this.#stopAll()
+    checkRun({ plan: this.#plan, ledger: this.#ledger, snapshot: snapshot ?? null, requests, givenUpBefore: this.#host.givenUpBefore,
+      shipmentsInFlight: SHIPMENTS_IN_FLIGHT, forgotten: [...this.#host.lostStateAt, ...this.#forwards], openConnections: this.#devo.open.size })
+    return {
+      plan: this.#plan, violations: this.#ledger.violations, events: this.#traffic.events.length, requests: requests.length, doubles: this.#ledger.doubles,
+      connections: this.#devo.connections, starts: this.#host.starts, kills: this.#host.kills, repairs: this.#host.repairs, gaps: this.#ledger.gaps.length,
+      holes: snapshot?.services.reduce((sum, { holes }) => sum + holes.length, 0) ?? 0, steps: this.#trace.count, digest: this.#trace.digest(), trace: this.#trace.lines,
+    }
+  }
+
+  /** Until all has arrived that can, or time is up. */
+  async #runOff(): Promise<void> {
+    const minimum = SHOWN_WITHIN_MS + 2 * HOUR_MS
+    for (let ms = 0; ms < RUN_OFF_MS && !this.#isHopeless(); ms += LOOK_EVERY_MS) {
+      await this.#machine.advance(LOOK_EVERY_MS)
+      if (ms >= minimum && this.#ledger.missing().length === 0) return
+    }
+  }
+
+  /** Nothing more is to be learnt from it. */
+  #isHopeless(): boolean {
+    return this.#ledger.violations.length > MOST_VIOLATIONS
+  }
+
+  async #stopAll(): Promise<void> {
+    const stopped = this.#host.stop()
+    await this.#machine.run(Promise.all([stopped, ...this.#tasks]))
+    await this.#machine.advance(10 * MINUTE_MS)
+  }
+
+  #schedule(fault: Fault, index: number): void {
+    this.#machine.after(fault.from, () => {
+      this.#trace.add(`fault ${index} begins: ${JSON.stringify(fault)}`)
+      const end = this.#begin(fault, index)
+      if (fault.until === Infinity) return
+      this.#machine.after(fault.until - fault.from, () => {
+        this.#trace.add(`fault ${index} ends`)
+        end()
+      })
+    })
+  }
+
+  /** Returns what ends it. */
+  #begin(fault: Fault, index: number): () => void {
+    const host = this.#host
+    switch (fault.kind) {
+      case 'api':
+        return this.#model.faults.set({ ...fault.fault, probability: fault.probability })
+      case 'api hole':
+        return this.#model.faults.set({ kind: 'status', status: 500, body: 'index unavailable', minute: fault.minute })
+      case 'api away':
+        return this.#api.goAway(fault.how)
+      case 'api clock':
+        this.#model.configure({ clockSkewMs: fault.skewMs })
+        return () => this.#model.configure({ clockSkewMs: 0 })
+      case 'local clock':
+        return this.#skew(fault.skewMs)
+      case 'devo':
+        return this.#devo.behave(fault.behaviour, fault.probability, index)
+      case 'devo away':
+        return this.#devo.goAway(fault.how)
+      case 'devo killed':
+        return this.#devo.kill()
+      case 'devo backend':
+        return this.#devo.loseBackend(fault.afterMs)
+      case 'kill':
+        host.killAfter(fault.afterSteps)
+        return () => {
+          host.killNow()
+          host.up()
+        }
+      case 'stop': {
+        const stopped = host.stop()
+        return () => this.#task(stopped.then(() => host.up()))
+      }
+      case 'suspend':
+        host.suspend(fault.until - fault.from)
+        return () => undefined
+      case 'disk':
+        return this.#disk.fail(fault.how, fault.probability, index)
+      case 'damage':
+        this.#task(host.copyState())
+        return () => host.damage(fault.repair, fault.place)
+    }
+  }
+
+  #skew(ms: number): () => void {
+    const set = (skewMs: number): void => {
+      const before = this.#machine.now()
+      this.#machine.skewWall(this.#plan.skewMs + skewMs)
+      if (this.#machine.now() > before) this.#forwards.push(this.#machine.trueTime())
+    }
+    set(ms)
+    return () => set(0)
+  }
+
+  #task(work: Promise<void>): void {
+    const task = work.catch((error: unknown) => this.#ledger.report('the simulation failed', String(error)))
+    this.#tasks.add(task)
+    void task.then(() => this.#tasks.delete(task))
+  }
+
+  /** Only what the API no longer answers for is given up. */
+  #checkGap({ to }: { readonly to: number }): void {
+    const horizon = this.#model.serverTime() - 7 * DAY_MS
+    if (to > horizon + 15 * MINUTE_MS) this.#ledger.report('a gap that need not be', `up to ${new Date(to).toISOString()}`)
+  }
+
+  #config(stateDir: string, earliestStart: number): CollectorConfig {
+    const { services, startBackMs, requestPeriodMs, sweepPeriodMs, requestsPerDay } = this.#plan
+    return {
+      root: stateDir, name: 'soak', id: 'soak', debug: false, stateDir, internalEvents: false,
+      http: { enabled: false, host: '127.0.0.1', port: 0, token: null },
+      buffer: { type: 'embedded', retentionMs: 6 * HOUR_MS, maxSizeBytes: 2 ** 30 },
+      outputs: [{
+        type: 'devo_platform', name: 'devo_1', services: null, shipmentsInFlight: SHIPMENTS_IN_FLIGHT, maxShipmentEvents: 200, maxShipmentBytes: 2 ** 26,
+        startFrom: 'now', config: {
+          address: 'devo.test', port: 443, chain: 'chain.crt', cert: 'me.crt', key: 'me.key', confirm: 'drain', quietMs: 1_000, drainTimeoutMs: 30_000,
+          probeMs: 5_000, settleMs: 10_000, verifyHostname: true, allowWeakCertificates: false,
+        },
+      }],
+      inputs: [{
+        name: 'tap', id: '12345', username: 'principal', password: 'secret', baseUrl: 'https://tap.test', environment: null,
+        requestsLimits: [{ periodMs: DAY_MS, requests: requestsPerDay }], endpointMode: 'separate', ca: null,
+        services: services.map((name) => ({
+          name, startTime: Math.max(START - startBackMs, Math.floor(earliestStart / 1_000) * 1_000), requestPeriodMs, lookBackMs: 45 * MINUTE_MS,
+          sweepPeriodMs, tag: TAP_SERVICES[name].table, threatStatuses: [], threatTypes: [],
+        })),
+      }],
+    }
+  }
+}
