@@ -1,4 +1,5 @@
-import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
+import { combine } from '../sources/proofpoint-tap/combining.ts'
+import type { TapInputConfig, TapServiceConfig } from '../sources/proofpoint-tap/config.ts'
 import { checkAuthorities } from './certificates.ts'
 import { fileOf } from './certificate-files.ts'
 import { isSwitchedOff, join, namedEntries, read, type Component, type Context, type Section } from './component.ts'
@@ -7,6 +8,7 @@ import { masked } from './masked.ts'
 import { isLeftOut, showText, type Node } from './node.ts'
 import { nearest } from './nearest.ts'
 import { OLD_INPUT } from './old-keys.ts'
+import type { Report } from './report.ts'
 import { readServices } from './services.ts'
 
 const TYPES = ['proofpoint_tap']
@@ -19,7 +21,7 @@ interface InputValues {
   readonly enabled: boolean
   readonly base_url: string
   readonly environment: string | null
-  readonly endpoint_mode: string
+  readonly endpoint_mode: TapInputConfig['endpointMode']
 }
 
 const INPUT: Component<InputValues> = {
@@ -85,15 +87,11 @@ function readInput(name: string, node: Node, path: string, context: Context): Ta
   const section = read(INPUT, node, path, context)
   const { values } = section
   if (node.kind === 'map') checkType(section, name, path, context)
-  if (values.endpoint_mode !== 'separate') {
-    report.warning(
-      join(path, 'endpoint_mode'),
-      'is not available in this version; each service is asked with requests of its own (separate)',
-      section.shown('endpoint_mode'),
-    )
-  }
   // What stands in an entry that is no mapping was reported as a whole.
   const credentials = node.kind === 'map' ? read(CREDENTIALS, section.part('credentials'), join(path, 'credentials'), context).values : null
+  const requestsLimits = readLimits(section.part('requests_limits'), join(path, 'requests_limits'), context)
+  const services = node.kind === 'map' ? readServices(section.part('services'), join(path, 'services'), context) : []
+  if (values.endpoint_mode === 'combined') checkCombined(services, path, report)
   return masked(
     {
       name,
@@ -102,12 +100,23 @@ function readInput(name: string, node: Node, path: string, context: Context): Ta
       password: credentials?.password ?? '',
       baseUrl: new URL(values.base_url).href.replace(/\/+$/, ''),
       environment: values.environment,
-      requestsLimits: readLimits(section.part('requests_limits'), join(path, 'requests_limits'), context),
-      endpointMode: 'separate',
-      services: node.kind === 'map' ? readServices(section.part('services'), join(path, 'services'), context) : [],
+      requestsLimits,
+      endpointMode: values.endpoint_mode,
+      services,
       ca: readAuthorities(section.part('tls'), join(path, 'tls'), context),
     },
     ['username', 'password'],
+  )
+}
+
+/** Services that cannot share their requests are not refused, but whoever asked for it should know. */
+function checkCombined(services: readonly TapServiceConfig[], path: string, report: Report): void {
+  const alone = combine(services).filter((group) => group.length === 1).flat()
+  if (alone.length === 0) return
+  const names = alone.map(({ name }) => name).join(', ')
+  report.warning(
+    join(path, 'endpoint_mode'),
+    `combined serves services with the same periods, look-back and threat filters by one request; ${names} ${alone.length === 1 ? 'has' : 'have'} no such companion and will be asked for separately`,
   )
 }
 

@@ -170,7 +170,7 @@ describe('what is right', () => {
             { periodMs: 86_400_000, requests: 900 },
             { periodMs: 30_000, requests: 2 },
           ],
-          endpointMode: 'separate',
+          endpointMode: 'auto',
           ca: join(root, 'certs/proxy-ca.crt'),
           services: [
             {

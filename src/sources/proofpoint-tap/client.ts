@@ -2,13 +2,13 @@ import type { Readable } from 'node:stream'
 import type { Clock } from '../../pipeline/clock.ts'
 import type { Counters } from '../../pipeline/counters.ts'
 import type { Window } from '../../pipeline/unit.ts'
-import type { TapInputConfig, TapServiceConfig } from './config.ts'
+import type { TapInputConfig } from './config.ts'
 import { bodyHead, htmlAnswer, refusal, TapError, transportError } from './errors.ts'
 import type { HttpRequest, HttpResponse } from './http.ts'
 import type { Asking } from './pool.ts'
-import { memberName, type TapPools } from './pools.ts'
+import type { TapPools } from './pools.ts'
 import type { ServerTime } from './server-time.ts'
-import { TAP_SERVICES } from './services.ts'
+import type { RequestTarget } from './targets.ts'
 import { writeWindow } from './windows.ts'
 
 export interface ClientDependencies {
@@ -50,7 +50,7 @@ export class TapClient {
    * Asks for a window as soon as the pool allows it; `window` is called when the request really goes out. Throws TapError for everything that
    * is not a whole answer to read, and the signal's reason.
    */
-  async ask(service: TapServiceConfig, window: () => Window, asking: Omit<Asking, 'member'>): Promise<TapAnswer> {
+  async ask(target: RequestTarget, window: () => Window, asking: Omit<Asking, 'member'>): Promise<TapAnswer> {
     const { pools, time, clock } = this.#deps
     const own = new AbortController()
     const forward = (): void => own.abort(asking.signal.reason)
@@ -59,13 +59,13 @@ export class TapClient {
     let believed = 0
     try {
       asking.signal.throwIfAborted()
-      const response = await pools.of(this.#input, service).send(() => {
+      const response = await pools.of(this.#input, target.pool).send(() => {
         sentAt = clock.monotonic()
         believed = time.isKnown ? time.now() : Infinity
-        return this.#send(service, window(), own.signal)
-      }, { ...asking, member: memberName(this.#input, service) })
+        return this.#send(target, window(), own.signal)
+      }, { ...asking, member: target.member })
       const requestedAt = Math.min(believed, time.whenSent(sentAt))
-      const body = await this.#accept(response, service)
+      const body = await this.#accept(response, target)
       body?.on('error', ignore)
       return {
         body,
@@ -93,13 +93,13 @@ export class TapClient {
     return transportError(error, new URL(this.#input.baseUrl).origin)
   }
 
-  async #send(service: TapServiceConfig, window: Window, signal: AbortSignal): Promise<HttpResponse> {
+  async #send(target: RequestTarget, window: Window, signal: AbortSignal): Promise<HttpResponse> {
     const { request, counters, time } = this.#deps
-    const { pool } = TAP_SERVICES[service.name]
+    const { pool } = target
     const headers = { authorization: this.#authorization, accept: 'application/json', 'user-agent': 'devo-proofpoint-tap-collector' }
     let response: HttpResponse
     try {
-      response = await request({ url: this.#url(service, window), headers, signal })
+      response = await request({ url: this.#url(target, window), headers, signal })
     } catch (error) {
       counters.add('api_requests_total', { pool, status: 'none' })
       throw this.failureOf(error)
@@ -112,13 +112,13 @@ export class TapClient {
     return response
   }
 
-  async #accept(response: HttpResponse, service: TapServiceConfig): Promise<Readable | null> {
+  async #accept(response: HttpResponse, { services }: RequestTarget): Promise<Readable | null> {
     const { status, body } = response
     if (status === 204) {
       body.destroy()
       return null
     }
-    if (status !== 200) throw refusal(response, await bodyHead(body, this.#secrets), this.#input, service)
+    if (status !== 200) throw refusal(response, await bodyHead(body, this.#secrets), this.#input, services)
     if (isPage(response)) {
       body.destroy()
       throw htmlAnswer(this.#input)
@@ -126,8 +126,9 @@ export class TapClient {
     return body
   }
 
-  #url({ name, threatStatuses, threatTypes }: TapServiceConfig, window: Window): URL {
-    const url = new URL(this.#input.baseUrl.replace(/\/+$/, '') + TAP_SERVICES[name].endpoint)
+  #url({ endpoint, services }: RequestTarget, window: Window): URL {
+    const url = new URL(this.#input.baseUrl.replace(/\/+$/, '') + endpoint)
+    const [{ threatStatuses, threatTypes } = { threatStatuses: [], threatTypes: [] }] = services
     url.searchParams.set('format', 'json')
     url.searchParams.set('interval', writeWindow(window))
     for (const type of threatTypes) url.searchParams.append('threatType', type)

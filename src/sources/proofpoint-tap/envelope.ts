@@ -10,9 +10,9 @@ const MAX_NAMES = 8
 const MAX_NAME_LENGTH = 40
 
 /**
- * Judges a response without its elements, which the carver has replaced by `0 `: valid JSON, an object, with every expected array in it. `null`
+ * Judges a response without its elements, which the carver has replaced by `0 `: valid JSON, an object, and which expected arrays are in it. `null`
  * counts as an empty array; an array that comes twice has the elements of both; arrays that nobody expects and anything nested are ignored.
- * Every method throws MalformedResponseError.
+ * Every method throws MalformedResponseError where nothing of the response can be trusted.
  */
 export class Envelope {
   /** The top-level array that is open, or null. */
@@ -25,6 +25,8 @@ export class Envelope {
   readonly #expected: ReadonlySet<string>
   readonly #found = new Set<string>()
   readonly #names = new Set<string>()
+  /** What stands in an expected array's place. */
+  readonly #misfits = new Map<string, string>()
   readonly #decoder = new TextDecoder('utf-8')
   readonly #parse = jsonParser({ packValues: true, streamValues: false })
   #depth = 0
@@ -40,17 +42,21 @@ export class Envelope {
     this.#read(() => this.#parse(text), 'the body is not valid JSON')
   }
 
-  /** Ends the response; throws where it is not whole or an expected array is missing. */
-  end(): void {
+  /** Ends the response; throws where it is not whole or has none of the expected arrays. Gives what is wrong with those that are not as they should. */
+  end(): ReadonlyMap<string, string> {
     const rest = this.#decoder.decode()
     if (rest !== '') this.#read(() => this.#parse(rest), 'the body is not valid JSON')
     // The parser takes the symbol where its type names text alone.
     this.#read(() => this.#parse(END_OF_INPUT as unknown as string), 'the body was cut off: it ended inside its JSON')
     if (this.#depth !== 0) throw new MalformedResponseError('the body was cut off: it ended inside its JSON')
-    const missing = [...this.#expected].filter((name) => !this.#found.has(name))
-    if (missing.length === 0) return
+    const problems = new Map([...this.#misfits].map(([name, what]) => [name, misfit(name, what)]))
+    const missing = [...this.#expected].filter((name) => !this.#found.has(name) && !this.#misfits.has(name))
     const names = [...this.#names].map((name) => JSON.stringify(name)).join(', ')
-    throw new MalformedResponseError(`the response has no array ${missing.map((name) => `"${name}"`).join(' and none ')}; it has ${names === '' ? 'no members' : names}`)
+    const absence = `the response has no array ${missing.map((name) => `"${name}"`).join(' and none ')}; it has ${names === '' ? 'no members' : names}`
+    for (const name of missing) problems.set(name, absence)
+    const [first] = problems.values()
+    if (first !== undefined && problems.size === this.#expected.size) throw new MalformedResponseError(first)
+    return problems
   }
 
   #read(parse: () => ReturnType<ReturnType<typeof jsonParser>>, failure: string): void {
@@ -117,13 +123,19 @@ export class Envelope {
   /** Any value but an array or null where an array may be: at the top, or in an expected array's place. */
   #value(what: string): void {
     if (this.#depth === 0 && what !== 'an object') throw new MalformedResponseError(`the response is ${what} instead of an object`)
-    if (this.#depth === 1 && this.#expected.has(this.#key)) throw new MalformedResponseError(`the response has ${what} in place of the array "${this.#key}"`)
+    if (this.#depth !== 1 || !this.#expected.has(this.#key)) return
+    this.#misfits.set(this.#key, what)
+    if (this.#misfits.size === this.#expected.size) throw new MalformedResponseError(misfit(this.#key, what))
   }
 
   #name(name: string): void {
     this.#key = name
     if (this.#names.size < MAX_NAMES) this.#names.add(name.length > MAX_NAME_LENGTH ? `${name.slice(0, MAX_NAME_LENGTH)}...` : name)
   }
+}
+
+function misfit(name: string, what: string): string {
+  return `the response has ${what} in place of the array "${name}"`
 }
 
 const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/

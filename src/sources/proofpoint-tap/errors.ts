@@ -38,12 +38,14 @@ const WINDOW_TEXTS: readonly (readonly [RegExp, FailureKind])[] = [
 ]
 
 /** What an answer other than 200 and 204 means. `text` is the head of its body. */
-export function refusal({ status, headers }: HttpResponse, text: string, input: TapInputConfig, service: TapServiceConfig): TapError {
+export function refusal({ status, headers }: HttpResponse, text: string, input: TapInputConfig, services: readonly TapServiceConfig[]): TapError {
   const said = text === '' ? '' : `: ${text}`
   const where = `inputs.${input.name}`
   if (status === 401) return new TapError('login', `login refused (401): check ${where}.credentials${said}`)
   if (status === 403) {
-    return new TapError('login', `not entitled to ${service.name} (403): Proofpoint must allow it to this service principal, or remove it from ${where}.services${said}`)
+    const names = services.map(({ name }) => name)
+    const wayOut = names.length === 1 ? `remove it from ${where}.services` : `set ${where}.endpoint_mode to separate, or remove from ${where}.services what is not allowed`
+    return new TapError('login', `not entitled to ${names.join(', ')} (403): Proofpoint must allow it to this service principal, or ${wayOut}${said}`)
   }
   if (status === 400) {
     const kind = WINDOW_TEXTS.find(([pattern]) => pattern.test(text))?.[1] ?? 'refused'

@@ -1,23 +1,37 @@
 import type { Hole, Window } from '../../pipeline/unit.ts'
+import { FailingPiece } from './failing-piece.ts'
 import { HORIZON_MS } from './config.ts'
 import { HoleBook } from './holes.ts'
-import { cutWindow, floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, TOO_LONG_MS, WindowLength } from './windows.ts'
+import { cutWindow, floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, WindowLength } from './windows.ts'
 
 /** A window ends so long before the server's time: one that is still current is refused. */
 export const LIVE_EDGE_MS = 30 * SECOND_MS
 /** Where reading goes on after a gap: so far inside the horizon that it does not run away again at once. */
 const INSIDE_HORIZON_MS = 10 * MINUTE_MS
 const LIGHT_OVERLAP_MS = 2 * MINUTE_MS
-/** Interval ends may be inclusive, and a piece before a hole may begin up to 30 s before the mark. */
-const FORGET_AFTER_MS = 60 * SECOND_MS
-/** A failing piece of at most this length can become a hole, after so long. */
-const HOLE_MAX_MS = 60 * SECOND_MS
+/**
+ * Fingerprints are known so far behind the mark: interval ends may be inclusive, a piece before a hole may begin up to 30 s before the mark, and a
+ * shared pass up to 60.
+ */
+export const FORGET_AFTER_MS = 60 * SECOND_MS
+/** A failing piece can become a hole after so long. */
 const HOLE_AFTER_MS = HOUR_MS
 
 export interface PassRules {
   readonly periodMs: number
   readonly lookBackMs: number
   readonly sweepPeriodMs: number
+}
+
+/** How a pass is made. */
+export interface PassTerms {
+  /** Only a full pass moves the mark. */
+  readonly isFull: boolean
+  /** It begins here. */
+  readonly cursor: number
+  /** The mark goes no further, or Infinity: there the other services are, whose requests this one is to share. */
+  readonly markCap: number
+  readonly holeAfterMs: number
 }
 
 export interface Instant {
@@ -45,7 +59,7 @@ export interface Loss {
 }
 
 interface Pass {
-  readonly isFull: boolean
+  readonly terms: PassTerms
   readonly beganAt: number
   cursor: number
   /** An earlier window of the pass ended where the API may still change what it shows: the mark stays. */
@@ -55,16 +69,6 @@ interface Pass {
   isOver: boolean
   /** Stay so much further from the live edge, because the API called a window still current. */
   marginMs: number
-}
-
-/** A piece that the API could not serve although it may otherwise answer. */
-interface Failing {
-  window: Window
-  readonly since: number
-  reason: string
-  /** The next step is a probe. */
-  isProbeDue: boolean
-  probes: number
 }
 
 /**
@@ -89,7 +93,7 @@ export class Passes {
   #furthest: number
   #lastFullAt: number | null = null
   #pass: Pass | null = null
-  #failing: Failing | null = null
+  #failing: FailingPiece | null = null
 
   constructor(rules: PassRules, saved: { readonly settled: number; readonly holes: readonly Hole[] }) {
     this.#rules = rules
@@ -111,10 +115,6 @@ export class Passes {
     return this.#holes.list
   }
 
-  get isFull(): boolean {
-    return this.#pass?.isFull ?? false
-  }
-
   /** Whether nothing is left before `limit` that could be asked for, holes apart. */
   isReadUpTo(limit: number): boolean {
     return limit - this.#holes.startFrom(this.#furthest) < SHORTEST_WINDOW_MS
@@ -125,11 +125,23 @@ export class Passes {
     return floorToSecond(server - LIVE_EDGE_MS)
   }
 
-  begin({ monotonic }: Instant): void {
+  /** Whether a pass of this service alone would be full now. */
+  wantsFull({ monotonic }: Instant): boolean {
     const { periodMs, sweepPeriodMs } = this.#rules
-    const isFull = this.#lastFullAt === null || monotonic - this.#lastFullAt >= sweepPeriodMs - periodMs / 2
-    const cursor = isFull ? this.#settled : Math.max(this.#settled, this.#furthest - LIGHT_OVERLAP_MS)
-    this.#pass = { isFull, beganAt: monotonic, cursor, isStopped: false, isBlind: false, isOver: false, marginMs: 0 }
+    return this.#lastFullAt === null || monotonic - this.#lastFullAt >= sweepPeriodMs - periodMs / 2
+  }
+
+  /** Where a pass of this service alone would begin. */
+  startOf(isFull: boolean): number {
+    return isFull ? this.#settled : Math.max(this.#settled, this.#furthest - LIGHT_OVERLAP_MS)
+  }
+
+  /** What is left out is as a service alone has it. A cursor may lie up to FORGET_AFTER_MS before the mark. */
+  begin(now: Instant, terms: Partial<PassTerms> = {}): void {
+    const { isFull = this.wantsFull(now) } = terms
+    const { cursor = this.startOf(isFull), markCap = Infinity, holeAfterMs = HOLE_AFTER_MS } = terms
+    const beganAt = now.monotonic
+    this.#pass = { terms: { isFull, cursor, markCap, holeAfterMs }, beganAt, cursor, isStopped: false, isBlind: false, isOver: false, marginMs: 0 }
   }
 
   /** For a service that was to begin now and whose clock was ahead of the API's: it begins here at the latest, epoch milliseconds. */
@@ -139,12 +151,12 @@ export class Passes {
     this.#furthest = this.#settled
     this.#failing = null
     this.#lastFullAt = null
-    this.begin(now)
+    this.#beginAgain(now)
   }
 
   /** To be called between two steps as soon as the API's time is known: a full pass that was blind to it begins again. */
   timeIsKnown(now: Instant): void {
-    if (this.#pass?.isBlind === true) this.begin(now)
+    if (this.#pass?.isBlind === true) this.#beginAgain(now)
   }
 
   /** Null: the pass is over. */
@@ -154,10 +166,13 @@ export class Passes {
     return this.#holeStep(now) ?? this.#readStep(pass, now)
   }
 
-  /** The window of a step was read up to `servedTo` (not beyond the window), asked for at `requestedAt` of the API's clock. */
-  served(step: Step, { servedTo, requestedAt, tookMs, now }: { servedTo: number; requestedAt: number; tookMs: number; now: Instant }): void {
+  /**
+   * The window of a step was read up to `servedTo` (not beyond the window), asked for at `requestedAt` of the API's clock. `isTooMuch`: it was so
+   * large or so slow that the next ones are to be shorter.
+   */
+  served(step: Step, { servedTo, requestedAt, isTooMuch, now }: { servedTo: number; requestedAt: number; isTooMuch: boolean; now: Instant }): void {
     const { window, kind } = step
-    if (tookMs > TOO_LONG_MS) this.#length.halve(window)
+    if (isTooMuch) this.#length.halve(window)
     else this.#length.good()
     if (kind === 'hole') {
       const end = servedTo < window.to ? Math.min(servedTo, window.to - SHORTEST_WINDOW_MS) : window.to
@@ -175,8 +190,8 @@ export class Passes {
     this.#moveMark(pass, servedTo, requestedAt)
     pass.cursor = servedTo
     this.#furthest = Math.max(this.#furthest, servedTo)
-    if (pass.isFull && requestedAt === -Infinity) pass.isBlind = true
-    if (pass.isFull && !pass.isBlind) this.#lastFullAt = pass.beganAt
+    if (pass.terms.isFull && requestedAt === -Infinity) pass.isBlind = true
+    if (pass.terms.isFull && !pass.isBlind) this.#lastFullAt = pass.beganAt
     if (step.isLast || servedTo < window.to) pass.isOver = true
   }
 
@@ -191,16 +206,13 @@ export class Passes {
       return true
     }
     if (kind === 'probe') {
-      if (this.#failing !== null) this.#failing = { ...this.#failing, isProbeDue: false, probes: this.#failing.probes + 1 }
+      this.#failing?.probeFailed()
       return false
     }
     if (!isPieceAtFault) return false
     if (isTooMuch) this.#length.halve(window)
-    const known = this.#failing?.window.from === window.from ? this.#failing : null
-    const since = known?.since ?? now.monotonic
-    const isProbeDue = window.to - window.from <= HOLE_MAX_MS && now.monotonic - since >= HOLE_AFTER_MS
-    this.#failing = { window, since, reason, isProbeDue, probes: known?.probes ?? 0 }
-    return isProbeDue
+    if (this.#failing?.window.from !== window.from) this.#failing = new FailingPiece(window, now.monotonic, reason)
+    return this.#failing.failed(window, reason, now.monotonic, this.#pass?.terms.holeAfterMs ?? HOLE_AFTER_MS)
   }
 
   /** The API called the window still current: its clock is behind what we thought. */
@@ -227,7 +239,7 @@ export class Passes {
     this.#furthest = Math.max(this.#furthest, this.#settled)
     this.#failing = null
     this.#lastFullAt = null
-    this.begin(now)
+    this.#beginAgain(now)
   }
 
   /** Which of these windows' fingerprints can no longer be met again; `current` belongs to the unit that is being made. */
@@ -240,10 +252,17 @@ export class Passes {
     )
   }
 
+  /** The same pass from its start, which has moved. */
+  #beginAgain(now: Instant): void {
+    const { markCap, holeAfterMs } = this.#pass?.terms ?? {}
+    this.begin(now, { ...(markCap !== undefined && { markCap }), ...(holeAfterMs !== undefined && { holeAfterMs }) })
+  }
+
   #moveMark(pass: Pass, servedTo: number, requestedAt: number): void {
-    if (!pass.isFull || pass.isStopped) return
+    const { isFull, markCap } = pass.terms
+    if (!isFull || pass.isStopped) return
     const final = floorToSecond(requestedAt - this.#rules.lookBackMs)
-    this.#settled = Math.max(this.#settled, Math.min(servedTo, final))
+    this.#settled = Math.max(this.#settled, Math.min(servedTo, final, markCap))
     if (servedTo > final) pass.isStopped = true
   }
 
@@ -254,27 +273,17 @@ export class Passes {
 
   #readStep(pass: Pass, { server, isKnown }: Instant): Step | null {
     const limit = Passes.limit(server) - pass.marginMs
-    const failing = this.#failing
-    if (failing?.isProbeDue === true) {
-      const window = this.#probe(failing, limit)
-      if (window !== null) return { kind: 'probe', window, isLast: isKnown && window.to === limit }
-    }
+    const probe = this.#failing?.isProbeDue === true ? this.#failing.probe((start) => this.#windowBehind(start, limit)) : null
+    if (probe !== null) return { kind: 'probe', window: probe, isLast: isKnown && probe.to === limit }
     const from = this.#holes.startFrom(pass.cursor)
     const bound = this.#holes.boundBehind(from, limit)
     const window = cutWindow(from, bound, this.#length.value)
     return window === null ? null : { kind: 'read', window, isLast: isKnown && window.to === limit }
   }
 
-  /** Directly behind the failing piece, then further and further away: more than one piece may be bad. */
-  #probe(failing: Failing, limit: number): Window | null {
-    const distance = (2 ** (failing.probes % 8) - 1) * MINUTE_MS
-    const start = this.#holes.startFrom(failing.window.to + distance)
-    if (start < failing.window.to) return null
-    const window = cutWindow(start, this.#holes.boundBehind(start, limit), this.#length.value)
-    if (window === null && failing.probes % 8 > 0) {
-      failing.probes = 0
-      return this.#probe(failing, limit)
-    }
-    return window
+  /** A window from `start` on, or from behind a hole there; never one that begins before `start`. */
+  #windowBehind(start: number, limit: number): Window | null {
+    const from = this.#holes.startFrom(start)
+    return from < start ? null : cutWindow(from, this.#holes.boundBehind(from, limit), this.#length.value)
   }
 }

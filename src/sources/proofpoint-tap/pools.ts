@@ -1,80 +1,97 @@
 import { hash } from 'node:crypto'
 import type { BufferSnapshot } from '../../pipeline/buffer.ts'
+import { chooseGroups, poolUses, rulesOf, type ServiceGroups } from './combining.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import { RequestPool, type PoolDependencies } from './pool.ts'
 import { describeLimits, QuotaUse } from './quotas.ts'
 import { TAP_SERVICES, type PoolName } from './services.ts'
 import { stretchFactor } from './stretch.ts'
+import { targetOf } from './targets.ts'
 import { DAY_MS, SECOND_MS } from './windows.ts'
 
-/** All pools of all inputs: inputs with the same credential share theirs, for the API's quota belongs to the credential. */
+interface PoolUse {
+  readonly input: TapInputConfig
+  readonly services: readonly TapServiceConfig[]
+}
+
+/**
+ * All pools of all inputs: inputs with the same credential share theirs, for the API's quota belongs to the credential. It also decides which
+ * services share their requests, for that depends on what the pools can bear.
+ */
 export class TapPools {
   readonly #deps: PoolDependencies
+  readonly #groups = new Map<TapInputConfig, ServiceGroups>()
   readonly #pools = new Map<string, { readonly pool: RequestPool; readonly factor: number }>()
 
-  /** Warns once for each pool whose services ask more often than its limits allow. */
+  /** Warns once for each pool whose services ask more often than its limits allow, and says what `auto` has chosen. */
   constructor(inputs: readonly TapInputConfig[], deps: PoolDependencies) {
     this.#deps = deps
-    const members = new Map<string, { readonly input: TapInputConfig; readonly service: TapServiceConfig; readonly pool: PoolName }[]>()
-    for (const input of inputs) {
-      for (const service of input.services) {
-        const { pool } = TAP_SERVICES[service.name]
-        const key = poolKey(input, pool)
-        members.set(key, [...(members.get(key) ?? []), { input, service, pool }])
-      }
-    }
-    for (const [key, sharing] of members) {
-      const pool = new RequestPool(key, sharing[0]?.pool ?? '', deps)
-      for (const { input } of sharing) pool.use.addLimits(input.requestsLimits)
-      const services = sharing.map(({ service }) => service)
-      const factor = stretchFactor(services.map(({ requestPeriodMs, ...rules }) => ({ ...rules, periodMs: requestPeriodMs })), pool.use.limits)
-      for (const { input, service } of sharing) {
-        const { lookBackMs, sweepPeriodMs } = service
-        pool.join(memberName(input, service), { periodMs: service.requestPeriodMs * factor, lookBackMs, sweepPeriodMs })
-      }
-      this.#pools.set(key, { pool, factor })
-      if (factor > 1) this.#warn(sharing[0]?.pool ?? '', services, pool, factor)
-    }
+    const credentials = new Map<string, TapInputConfig[]>()
+    for (const input of inputs) credentials.set(credentialKey(input), [...(credentials.get(credentialKey(input)) ?? []), input])
+    for (const sharing of credentials.values()) this.#open(sharing)
   }
 
-  of(input: TapInputConfig, service: TapServiceConfig): RequestPool {
-    return this.#entry(input, service).pool
+  of(input: TapInputConfig, pool: PoolName): RequestPool {
+    return this.#entry(input, pool).pool
   }
 
-  /** The service's period as the quota allows it. */
-  periodOf(input: TapInputConfig, service: TapServiceConfig): number {
-    return Math.ceil((service.requestPeriodMs * this.#entry(input, service).factor) / SECOND_MS) * SECOND_MS
+  /** The services of an input; those of one group share their requests. */
+  groupsOf(input: TapInputConfig): ServiceGroups {
+    return this.#groups.get(input) ?? []
+  }
+
+  /** The period of a group's services as the quota allows it. */
+  periodOf(input: TapInputConfig, services: readonly TapServiceConfig[]): number {
+    const { factor } = this.#entry(input, targetOf(input, services).pool)
+    return Math.ceil(rulesOf(services, factor).periodMs / SECOND_MS) * SECOND_MS
   }
 
   close(): void {
     for (const { pool } of this.#pools.values()) pool.close()
   }
 
-  #entry(input: TapInputConfig, service: TapServiceConfig): { readonly pool: RequestPool; readonly factor: number } {
-    const entry = this.#pools.get(poolKey(input, TAP_SERVICES[service.name].pool))
-    if (entry === undefined) throw new Error(`input ${input.name} has no pool for ${service.name}`)
+  /** The pools of one credential. Both of them: also a service that shares its requests may have to ask for itself alone. */
+  #open(inputs: readonly TapInputConfig[]): void {
+    const { groups, reasons } = chooseGroups(inputs)
+    for (const [input, ofInput] of groups) this.#groups.set(input, ofInput)
+    for (const [{ name: input }, reason] of reasons) this.#deps.log.info({ input }, `endpoint_mode auto: ${reason}`)
+    const [first] = inputs
+    if (first === undefined) return
+    for (const name of ['siem', 'clicks_permitted'] as const) {
+      const uses = poolUses(groups).filter(({ pool }) => pool === name)
+      const pool = new RequestPool(poolKey(first, name), name, this.#deps)
+      for (const { requestsLimits } of inputs) pool.use.addLimits(requestsLimits)
+      const factor = stretchFactor(uses.map(({ services }) => rulesOf(services)), pool.use.limits)
+      for (const { input, services } of uses) pool.join(targetOf(input, services).member, rulesOf(services, factor))
+      this.#pools.set(pool.key, { pool, factor })
+      if (factor > 1) this.#warn(name, uses, pool, factor)
+    }
+  }
+
+  #entry(input: TapInputConfig, pool: PoolName): { readonly pool: RequestPool; readonly factor: number } {
+    const entry = this.#pools.get(poolKey(input, pool))
+    if (entry === undefined) throw new Error(`input ${input.name} has no pool ${pool}`)
     return entry
   }
 
-  #warn(name: string, services: readonly TapServiceConfig[], pool: RequestPool, factor: number): void {
+  #warn(name: PoolName, uses: readonly PoolUse[], pool: RequestPool, factor: number): void {
     const limits = describeLimits(pool.use.limits)
-    const periods = services.map(({ name, requestPeriodMs }) => {
-      const stretched = Math.ceil((requestPeriodMs * factor) / SECOND_MS)
-      return `${name} from ${requestPeriodMs / SECOND_MS} to ${stretched} s`
+    const periods = uses.map(({ services }) => {
+      const { periodMs } = rulesOf(services)
+      return `${services.map((service) => service.name).join(' + ')} from ${periodMs / SECOND_MS} to ${Math.ceil((periodMs * factor) / SECOND_MS)} s`
     })
     this.#deps.log.warn({ pool: name }, `request_period_in_seconds does not fit into the quota of pool ${name} (requests: ${limits}) and is stretched: ${periods.join(', ')}`)
   }
 }
 
-/** How a service is known to its pool. */
-export function memberName(input: TapInputConfig, service: TapServiceConfig): string {
-  return `${input.name}/${service.name}`
-}
-
 /** One credential's share of a pool, without a secret in it. */
 export function poolKey(input: TapInputConfig, pool: PoolName): string {
-  const base = new URL(input.baseUrl).href.replace(/\/+$/, '')
-  return `${hash('sha256', `${base}\n${input.username}`).slice(0, 16)}/${pool}`
+  return `${credentialKey(input)}/${pool}`
+}
+
+function credentialKey({ baseUrl, username }: TapInputConfig): string {
+  const base = new URL(baseUrl).href.replace(/\/+$/, '')
+  return hash('sha256', `${base}\n${username}`).slice(0, 16)
 }
 
 /** What `status` shows of the quotas: one line for each pool that an input uses. */

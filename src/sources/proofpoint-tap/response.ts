@@ -33,6 +33,8 @@ export interface ResponseSummary {
   readonly bytes: number
   /** The same counts for each array. */
   readonly arrays: ReadonlyMap<string, ArrayCounts>
+  /** What is wrong with expected arrays that were not there; at least one was. */
+  readonly problems: ReadonlyMap<string, string>
 }
 
 export interface ArrayCounts {
@@ -42,7 +44,7 @@ export interface ArrayCounts {
 }
 
 export interface ReadResponseOptions {
-  /** The arrays that must be there, by name. */
+  /** The arrays that are wanted, by name. */
   readonly arrays: ReadonlyMap<string, ResponseTarget>
   readonly window: Window
   /** Wall clock for `DeadLetter.at`. */
@@ -96,6 +98,7 @@ class Reading {
   readonly #element = new ElementReader()
   readonly #now: () => number
   #array: ArrayReader | null = null
+  #problems: ReadonlyMap<string, string> = new Map()
   #sliceIsAscii = true
   #bytes = 0
   /** The body's first bytes that are not white space, for messages. */
@@ -140,7 +143,9 @@ class Reading {
   /** Throws where the body, which has ended, was not a whole response. */
   end(): void {
     if (this.#head.length === 0) throw new MalformedResponseError('the body is empty')
-    this.#explain(() => this.#envelope.end())
+    this.#explain(() => {
+      this.#problems = this.#envelope.end()
+    })
     // Cannot be, as long as carver and parser read the envelope alike; if they ever do not, the response is not to be trusted.
     if (this.#envelope.elements !== this.#carver.elements) {
       throw new MalformedResponseError(`the response has ${this.#envelope.elements} elements, but ${this.#carver.elements} were cut out of it`)
@@ -155,7 +160,7 @@ class Reading {
       counts.invalidUtf8 += array.invalidUtf8
     }
     const arrays = new Map([...this.arrays].map(([name, { received, duplicates, invalidUtf8 }]) => [name, { received, duplicates, invalidUtf8 }]))
-    return { ...counts, queryEndTime: this.#envelope.queryEndTime, bytes: this.#bytes, arrays }
+    return { ...counts, queryEndTime: this.#envelope.queryEndTime, bytes: this.#bytes, arrays, problems: this.#problems }
   }
 
   /** Nearly every element is a valid object that lies whole in its slice: the scanner finds its end, and it is never carved. */

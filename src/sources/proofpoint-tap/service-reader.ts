@@ -2,21 +2,23 @@ import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
 import type { Conditions } from '../../pipeline/conditions.ts'
 import type { Counters } from '../../pipeline/counters.ts'
-import type { ServiceState, Unit, Window } from '../../pipeline/unit.ts'
+import type { ServiceState, Unit } from '../../pipeline/unit.ts'
 import type { TapClient } from './client.ts'
+import type { Company } from './company.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import { TapError, type FailureKind } from './errors.ts'
 import { FingerprintTable } from './fingerprints.ts'
 import { LIVE_EDGE_MS, Passes, type Instant, type Loss, type Step } from './passes.ts'
-import type { Asking } from './pool.ts'
+import type { Place, Traveller } from './place.ts'
 import type { ResponsePart } from './response.ts'
 import type { ServerTime } from './server-time.ts'
 import { ServicePulls } from './service-pulls.ts'
 import { ServiceWaits } from './service-waits.ts'
-import { TAP_SERVICES } from './services.ts'
+import { ownTarget } from './targets.ts'
 import { TimeDoubts } from './time-doubts.ts'
-import { WindowReading } from './window-reading.ts'
-import { floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, writeTime, writeWindow } from './windows.ts'
+import { WindowLog } from './window-log.ts'
+import type { OpenWindow, WindowRequest } from './window-request.ts'
+import { floorToSecond, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, writeTime, writeWindow } from './windows.ts'
 
 export interface ReaderDependencies {
   readonly clock: Clock
@@ -25,6 +27,8 @@ export interface ReaderDependencies {
   readonly counters: Counters
   readonly client: TapClient
   readonly time: ServerTime
+  /** Those who may share requests with the service. */
+  readonly company: Company
   /** The service's period, stretched where the quota asks for it. */
   readonly periodMs: number
   /** Jitter of the waits. */
@@ -45,7 +49,7 @@ interface Whole {
   readonly last: ResponsePart | null
   readonly requestedAt: number
   readonly servedTo: number
-  readonly tookMs: number
+  readonly isTooMuch: boolean
 }
 
 interface Failed {
@@ -54,7 +58,8 @@ interface Failed {
 }
 
 /** Reads one service from one state on: pass after pass, as units. Its state belongs to one call of `units`. */
-export class ServiceReader {
+export class ServiceReader implements Traveller {
+  readonly #input: TapInputConfig
   readonly #service: TapServiceConfig
   readonly #deps: ReaderDependencies
   readonly #log: Logger
@@ -65,10 +70,13 @@ export class ServiceReader {
   readonly #once: boolean
   readonly #pulls: ServicePulls
   readonly #doubts: TimeDoubts
+  readonly #windowLog: WindowLog
+  #isLive = false
+  /** The pass is one of several services. */
+  #isShared = false
   /** A first start "from now on", whose now was the local clock's. */
   #isStartOpen: boolean
   readonly #startedAt: number
-  #toldAt = 0
 
   constructor(
     input: TapInputConfig,
@@ -77,6 +85,7 @@ export class ServiceReader {
     deps: ReaderDependencies,
     { signal, once }: { readonly signal: AbortSignal; readonly once: boolean },
   ) {
+    this.#input = input
     this.#service = service
     this.#deps = deps
     this.#log = deps.log.child({ input: input.name, service: service.name })
@@ -88,33 +97,71 @@ export class ServiceReader {
     this.#waits = new ServiceWaits(`${input.name}/${service.name}`, { ...deps, log: this.#log }, deps.random)
     this.#waits.showHoles(this.#passes.holes)
     this.#pulls = new ServicePulls(input, service, { ...deps, log: this.#log })
-    this.#toldAt = this.#pulls.beganAt
+    this.#windowLog = new WindowLog(this.#log, deps.clock)
     this.#isStartOpen = state.readAt === 0 && state.startTime === null
     this.#doubts = new TimeDoubts(deps.time, state.readAt === 0 ? -Infinity : state.settled)
     this.#startedAt = deps.clock.monotonic()
   }
 
+  get name(): string {
+    return this.#service.name
+  }
+
+  get mark(): number {
+    return this.#passes.settled
+  }
+
+  get canShare(): boolean {
+    return this.#passes.holes.every(({ to }) => to <= this.#passes.settled)
+  }
+
+  get isLive(): boolean {
+    return this.#isLive
+  }
+
+  wantsFull(): boolean {
+    return this.#passes.wantsFull(this.#instant())
+  }
+
+  startOf(isFull: boolean): number {
+    return this.#passes.startOf(isFull)
+  }
+
   async *units(): AsyncGenerator<Unit, void, undefined> {
+    const place = this.#deps.company.join(this, this.#signal)
+    let isDone = false
+    try {
+      yield* this.#passesOf(place)
+      isDone = true
+    } finally {
+      place.leave(isDone)
+    }
+  }
+
+  async *#passesOf(place: Place): AsyncGenerator<Unit, void, undefined> {
     const { clock, time, periodMs } = this.#deps
     let goal = time.isKnown && this.#doubts.areNone ? Passes.limit(time.now()) : null
     for (;;) {
-      this.#passes.begin(this.#instant())
+      const { terms, isShared } = await place.gather()
+      this.#isShared = isShared
+      this.#passes.begin(this.#instant(), terms)
       this.#doubts.passBegins()
-      yield* this.#pass()
+      yield* this.#pass(place)
       this.#pulls.end()
       const limit = Passes.limit(time.now())
       if (this.#doubts.areNone) goal ??= limit
+      this.#isLive = this.#doubts.areNone && this.#passes.isReadUpTo(limit)
       const isReached = this.#doubts.areNone && this.#passes.isReadUpTo(this.#once ? Math.min(goal ?? limit, limit) : limit)
       if (isReached) this.#log.info('The data is up to date!')
       if (isReached && this.#once) return
       const waitMs = this.#once ? ONCE_AGAIN_MS : Math.max(0, this.#pulls.beganAt + periodMs - clock.monotonic())
       this.#pulls.completed(waitMs)
-      await clock.sleep(waitMs, this.#signal)
+      await place.rest(waitMs)
       this.#pulls.begin()
     }
   }
 
-  async *#pass(): AsyncGenerator<Unit, void, undefined> {
+  async *#pass(place: Place): AsyncGenerator<Unit, void, undefined> {
     for (;;) {
       this.#useKnownTime()
       const step = this.#passes.next(this.#instant())
@@ -122,7 +169,7 @@ export class ServiceReader {
         if (!this.#doubts.areToBeCleared) return
         await this.#askTime()
       } else {
-        const result = yield* this.#read(step)
+        const result = yield* this.#read(step, place)
         if ('error' in result) {
           yield* this.#afterFailure(result)
         } else {
@@ -134,37 +181,28 @@ export class ServiceReader {
   }
 
   /** All units of a window but the last, whose position moves the mark. */
-  async *#read(planned: Step): AsyncGenerator<Unit, Whole | Failed, undefined> {
-    const { clock, client } = this.#deps
+  async *#read(planned: Step, place: Place): AsyncGenerator<Unit, Whole | Failed, undefined> {
     let step = planned
-    let sentAt = 0
     let held: ResponsePart | null = null
-    let reading: WindowReading | null = null
-    const choose = (): Window => {
-      step = this.#freshest(step)
-      sentAt = clock.monotonic()
-      this.#pulls.requested()
-      return step.window
-    }
+    let opened: OpenWindow | null = null
     try {
-      const answer = await client.ask(this.#service, choose, this.#asking())
-      const pull = this.#pulls.answered()
+      opened = await place.open(this.#requestFor(planned))
+      const { requestedAt } = opened
+      step = opened.step
       const { window } = step
-      const arrays = new Map([[TAP_SERVICES[this.#service.name].array, { pull, seen: this.#seen }]])
-      reading = new WindowReading(answer, { arrays, window, now: () => clock.now() }, clock, clock.monotonic() - sentAt)
-      for (let part = await reading.next(); part !== null; part = await reading.next()) {
+      for (let part = await opened.next(); part !== null; part = await opened.next()) {
         if (held !== null) yield this.#pulls.unit(window, held, this.#passes)
         held = part
       }
-      const { summary, tookMs } = reading
-      const servedTo = floorToSecond(Math.min(window.to, summary.queryEndTime ?? window.to))
+      const { received, duplicates, invalidUtf8, queryEndTime, isTooMuch } = opened.result()
+      const servedTo = floorToSecond(Math.min(window.to, queryEndTime ?? window.to))
       if (servedTo <= window.from) throw new TapError('broken', `the API was asked for ${writeWindow(window)} and answers only up to ${writeTime(servedTo)}`)
-      this.#pulls.received(summary.received, summary.duplicates)
-      if (summary.invalidUtf8 > 0) this.#log.warn({ window: writeWindow(window), events: summary.invalidUtf8 }, 'Events held bytes that are not UTF-8; each such byte became U+FFFD')
-      return { step, last: held, requestedAt: answer.requestedAt, servedTo, tookMs }
+      this.#pulls.received(received, duplicates)
+      if (invalidUtf8 > 0) this.#windowLog.repaired(window, invalidUtf8)
+      return { step, last: held, requestedAt, servedTo, isTooMuch }
     } catch (error) {
       this.#signal.throwIfAborted()
-      const failure = error instanceof TapError ? error : client.failureOf(error)
+      const failure = error instanceof TapError ? error : this.#deps.client.failureOf(error)
       if (held !== null) {
         // Real events all the same; their fingerprints keep them from coming again.
         this.#pulls.received(held.events, 0)
@@ -172,28 +210,35 @@ export class ServiceReader {
       }
       return { step, error: failure }
     } finally {
-      await reading?.close()
+      await opened?.close()
     }
   }
 
-  #finish({ step, last, requestedAt, servedTo, tookMs }: Whole): Unit {
-    const { window, kind } = step
-    const isShort = servedTo < window.to
-    if (isShort) this.#log.warn(`The API was asked for ${writeWindow(window)} and answered up to ${writeTime(servedTo)} only; the rest is read later`)
-    this.#doubts.servedTo(servedTo)
-    this.#passes.served(step, { servedTo, requestedAt, tookMs, now: this.#instant() })
-    if (kind === 'probe') {
-      const hole = this.#passes.holes.findLast(({ to }) => to <= window.from)
-      const piece = hole === undefined ? '' : writeWindow(hole)
-      this.#log.error(`A hole: the API cannot serve ${piece}, although it serves what lies behind (${hole?.reason ?? ''}). Reading goes on; the hole is tried again every hour`)
+  #requestFor(step: Step): WindowRequest {
+    return {
+      service: this.#service,
+      signal: this.#signal,
+      step,
+      isCaughtUp: this.#isCaughtUp(),
+      freshest: () => this.#freshest(step),
+      sent: () => this.#pulls.requested(),
+      answered: () => ({ pull: this.#pulls.answered(), seen: this.#seen }),
+      onWait: this.#onWait,
     }
-    if (kind === 'hole') this.#log.info(`The API has served ${writeWindow(window)}, which was a hole`)
+  }
+
+  #finish({ step, last, requestedAt, servedTo, isTooMuch }: Whole): Unit {
+    const { window, kind } = step
+    this.#doubts.servedTo(servedTo)
+    this.#passes.served(step, { servedTo, requestedAt, isTooMuch, now: this.#instant() })
+    this.#windowLog.read(step, servedTo, last?.events ?? 0)
+    const hole = kind === 'probe' ? this.#passes.holes.findLast(({ to }) => to <= window.from) : undefined
+    if (hole !== undefined) this.#windowLog.holeMade(hole, this.#isShared)
     if (kind !== 'read') this.#waits.showHoles(this.#passes.holes)
     this.#waits.isWell()
     const forgotten = this.#passes.forgettable(this.#seen.windows(), window)
     this.#seen.forget(forgotten)
-    this.#tellProgress(servedTo)
-    this.#log.debug({ window: writeWindow(window), kind, events: last?.events ?? 0, tookMs: Math.round(tookMs) }, 'A window was read')
+    this.#windowLog.progress(servedTo, Passes.limit(this.#deps.time.now()) - servedTo)
     return this.#pulls.unit(window, last, this.#passes, forgotten)
   }
 
@@ -209,7 +254,7 @@ export class ServiceReader {
     const isPieceAtFault = PIECE_AT_FAULT.has(kind)
     if (step.kind === 'hole' && isPieceAtFault) {
       this.#passes.failed(step, { isPieceAtFault, isTooMuch: true, reason: message, now })
-      this.#log.debug({ window: writeWindow(step.window) }, `A hole is still one: ${message}`)
+      this.#windowLog.holeFailed(step.window, message)
       this.#waits.showHoles(this.#passes.holes)
       yield this.#pulls.unit(step.window, null, this.#passes)
       return
@@ -222,7 +267,7 @@ export class ServiceReader {
     const { window } = loss
     this.#passes.lost(loss, this.#instant())
     this.#waits.showHoles(this.#passes.holes)
-    this.#log.error(`A gap: the events from ${writeTime(window.from)} to ${writeTime(window.to)} are lost, because they can no longer be asked for: ${reason}`)
+    this.#windowLog.gap(window, reason)
     return this.#pulls.gapUnit(window, reason, this.#passes)
   }
 
@@ -234,7 +279,8 @@ export class ServiceReader {
     try {
       const hasAsked = await this.#doubts.ask(async () => {
         this.#pulls.requested()
-        const answer = await client.ask(this.#service, () => window, this.#asking())
+        const asking = { isCaughtUp: this.#isCaughtUp(), signal: this.#signal, isPatient: true, onWait: this.#onWait }
+        const answer = await client.ask(ownTarget(this.#input, this.#service), () => window, asking)
         answer.release()
       })
       this.#signal.throwIfAborted()
@@ -256,24 +302,17 @@ export class ServiceReader {
     this.#passes.beginNoLaterThan(time.now() - (clock.monotonic() - this.#startedAt), this.#instant())
   }
 
-  #tellProgress(servedTo: number): void {
-    const { clock, time } = this.#deps
-    const behind = Passes.limit(time.now()) - servedTo
-    if (behind < HOUR_MS || clock.monotonic() - this.#toldAt < MINUTE_MS) return
-    this.#toldAt = clock.monotonic()
-    this.#log.info(`Catching up: read up to ${writeTime(servedTo)}, ${Math.ceil(behind / HOUR_MS)} hours are left`)
-  }
-
   /** The same step as it would be planned now: a request that had to wait may ask for more. */
   #freshest(step: Step): Step {
     const now = this.#passes.next(this.#instant())
     return now !== null && now.kind === step.kind && now.window.from === step.window.from ? now : step
   }
 
-  #asking(): Omit<Asking, 'member'> {
+  readonly #onWait = (reason: string): void => this.#waits.tell(reason, {}, 'debug')
+
+  #isCaughtUp(): boolean {
     const { time, periodMs } = this.#deps
-    const isCaughtUp = time.now() - Math.max(this.#passes.furthest, this.#passes.settled + this.#service.lookBackMs) <= 2 * periodMs + CAUGHT_UP_MS
-    return { isCaughtUp, signal: this.#signal, isPatient: true, onWait: (reason) => this.#waits.tell(reason, {}, 'debug') }
+    return time.now() - Math.max(this.#passes.furthest, this.#passes.settled + this.#service.lookBackMs) <= 2 * periodMs + CAUGHT_UP_MS
   }
 
   #instant(): Instant {

@@ -14,6 +14,9 @@ export interface TapService {
   readonly table: string
 }
 
+/** Answers for all services in one envelope. Its requests count in the pool `siem` alone, those for permitted clicks as well. */
+export const SHARED_ENDPOINT = { endpoint: '/v2/siem/all', pool: 'siem' } as const
+
 /** One small description each; adding a service is adding a line. Endpoints, pools and arrays: the API's own page on its SIEM interface. */
 export const TAP_SERVICES: Readonly<Record<TapServiceName, TapService>> = {
   clicksBlocked: {

@@ -6,12 +6,14 @@ import type { Counters } from '../../pipeline/counters.ts'
 import type { QuotaLog, Source, SourceService } from '../../pipeline/source.ts'
 import type { ServiceState, Unit } from '../../pipeline/unit.ts'
 import { TapClient } from './client.ts'
+import { Company } from './company.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
-import { checkService } from './check.ts'
+import { checkTarget } from './check.ts'
 import type { HttpRequest } from './http.ts'
 import { TapPools } from './pools.ts'
 import { ServerTime } from './server-time.ts'
 import { ServiceReader } from './service-reader.ts'
+import { ownTarget, targetOf, type RequestTarget } from './targets.ts'
 import { createHttpClient, type HttpClient } from './undici-request.ts'
 import { UnitStream } from './unit-stream.ts'
 
@@ -48,6 +50,8 @@ class TapSource implements Source {
   readonly #http: HttpClient | null
   readonly #time: ServerTime
   readonly #client: TapClient
+  /** Services that share their requests, and each of the others alone. */
+  readonly #groups: readonly { readonly services: readonly TapServiceConfig[]; readonly company: Company }[]
   readonly #closed: () => void
   readonly #streams = new Set<UnitStream>()
   #isClosed = false
@@ -64,16 +68,19 @@ class TapSource implements Source {
     this.#time = new ServerTime(deps.clock)
     const request = deps.request ?? this.#http?.request
     if (request === undefined) throw new Error('no way to send requests')
-    this.#client = new TapClient(input, { ...deps, request, pools, time: this.#time })
-    if (input.endpointMode !== 'separate') {
-      deps.log.warn({ input: input.name }, `endpoint_mode ${input.endpointMode} is not available in this version: each service has requests of its own`)
-    }
+    const client = new TapClient(input, { ...deps, request, pools, time: this.#time })
+    this.#client = client
+    this.#groups = pools.groupsOf(input).map((services) => ({
+      services,
+      company: new Company(services.map(({ name }) => name), { input, client, clock: deps.clock }),
+    }))
   }
 
   units(name: string, state: ServiceState, { signal, once }: { readonly signal: AbortSignal; readonly once: boolean }): Readable {
+    const { services, company } = this.#groupOf(name)
     const service = this.#service(name)
-    const deps = { ...this.#deps, client: this.#client, time: this.#time, periodMs: this.#pools.periodOf(this.#input, service) }
-    this.#pools.of(this.#input, service).refresh()
+    const deps = { ...this.#deps, client: this.#client, time: this.#time, company, periodMs: this.#pools.periodOf(this.#input, services) }
+    for (const { pool } of [targetOf(this.#input, services), ownTarget(this.#input, service)]) this.#pools.of(this.#input, pool).refresh()
     const read = async function* (this: TapSource, stop: AbortSignal): AsyncGenerator<Unit, void, undefined> {
       yield* new ServiceReader(this.#input, service, state, deps, { signal: stop, once }).units()
     }
@@ -89,8 +96,10 @@ class TapSource implements Source {
   }
 
   async check(signal: AbortSignal): Promise<void> {
-    const byPool = new Map(this.#input.services.map((service) => [this.#pools.of(this.#input, service), service]))
-    for (const service of byPool.values()) await checkService(service, { ...this.#deps, client: this.#client, time: this.#time }, signal)
+    const targets = this.#groups.map(({ services }) => targetOf(this.#input, services))
+    const byPool = new Map<string, RequestTarget>()
+    for (const target of targets) if (target.services.length > (byPool.get(target.pool)?.services.length ?? 0)) byPool.set(target.pool, target)
+    for (const target of byPool.values()) await checkTarget(target, { ...this.#deps, client: this.#client, time: this.#time }, signal)
   }
 
   async close(): Promise<void> {
@@ -102,6 +111,12 @@ class TapSource implements Source {
     await Promise.all(gone)
     await this.#http?.close()
     this.#closed()
+  }
+
+  #groupOf(name: string): { readonly services: readonly TapServiceConfig[]; readonly company: Company } {
+    const group = this.#groups.find(({ services }) => services.some((service) => service.name === name))
+    if (group === undefined) throw new Error(`input ${this.name} has no service ${name}`)
+    return group
   }
 
   #service(name: string): TapServiceConfig {

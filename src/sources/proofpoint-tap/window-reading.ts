@@ -6,7 +6,7 @@ import { MINUTE_MS } from './windows.ts'
 /** An answer that trickles may keep its connection alive for ever; after so much waiting it is given up. */
 const LONGEST_WAIT_MS = 15 * MINUTE_MS
 
-const EMPTY: ResponseSummary = { received: 0, duplicates: 0, invalidUtf8: 0, queryEndTime: null, bytes: 0, arrays: new Map() }
+const EMPTY: ResponseSummary = { received: 0, duplicates: 0, invalidUtf8: 0, queryEndTime: null, bytes: 0, arrays: new Map(), problems: new Map() }
 
 /** The parts of one answer, and how long the API took for them (not those who took the parts). */
 export class WindowReading {
@@ -51,8 +51,9 @@ export class WindowReading {
     }
   }
 
+  /** Ends it at once, also while somebody waits for a part. */
   async close(): Promise<void> {
-    await this.#parts?.return(EMPTY)
     this.#answer.release()
+    await this.#parts?.return(EMPTY)
   }
 }

@@ -6,8 +6,9 @@ export { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../../pipeline/time.ts'
 /** The API's bounds for one request (facts on the SIEM API: at least 30 s, at most an hour). */
 export const SHORTEST_WINDOW_MS = 30 * SECOND_MS
 export const LONGEST_WINDOW_MS = HOUR_MS
-/** A response that takes longer than this is too much for one window. */
-export const TOO_LONG_MS = 60 * SECOND_MS
+/** An answer that takes longer than this, or is larger, is too much for one window. */
+const TOO_LONG_MS = 60 * SECOND_MS
+const TOO_LARGE_BYTES = 256 * 1024 * 1024
 const GOOD_ONES_BEFORE_GROWTH = 10
 
 /** The API's times are whole seconds. */
@@ -35,6 +36,11 @@ export function cutWindow(from: number, limit: number, longest: number): Window 
   const rest = available - longest
   if (rest >= SHORTEST_WINDOW_MS) return { from, to: from + longest }
   return { from, to: available < 2 * SHORTEST_WINDOW_MS ? limit : limit - SHORTEST_WINDOW_MS }
+}
+
+/** Whether an answer was too much, though it came: the next windows are to be shorter. */
+export function isTooMuch({ tookMs, bytes }: { readonly tookMs: number; readonly bytes: number }): boolean {
+  return tookMs > TOO_LONG_MS || bytes > TOO_LARGE_BYTES
 }
 
 /** How long windows may be now: halved by what the API cannot serve or serves too slowly, doubled after ten good ones. */

@@ -17,6 +17,7 @@ import type { TapInputConfig } from '../../../src/sources/proofpoint-tap/config.
 import { TapError } from '../../../src/sources/proofpoint-tap/errors.ts'
 import { TapPools } from '../../../src/sources/proofpoint-tap/pools.ts'
 import { ServerTime } from '../../../src/sources/proofpoint-tap/server-time.ts'
+import { ownTarget } from '../../../src/sources/proofpoint-tap/targets.ts'
 import { createHttpClient, type HttpClient } from '../../../src/sources/proofpoint-tap/undici-request.ts'
 import { MemoryBuffer } from '../../support/memory-buffer.ts'
 import { inputConfig, serviceConfig } from '../../support/tap-simulation.ts'
@@ -88,7 +89,7 @@ function connect(baseUrl: string, { ca = null, timeouts = {}, overrides = {} }: 
   const counters = new Counters()
   const client = new TapClient(input, { clock, request: httpClient.request, pools, time, counters })
   const ask = (signal = new AbortController().signal): Promise<TapAnswer> =>
-    client.ask(service, () => WINDOW, { isCaughtUp: true, signal, isPatient: false, onWait: () => undefined })
+    client.ask(ownTarget(input, service), () => WINDOW, { isCaughtUp: true, signal, isPatient: false, onWait: () => undefined })
   return { client, input, buffer, time, counters, ask }
 }
 

@@ -61,9 +61,19 @@ describe('Envelope', () => {
     }
   })
 
-  it('wants every expected array, and names those that are missing', () => {
+  it('wants one expected array at least, and names those that are not as they should be', () => {
+    const problems = (text: string): [string, string][] => {
+      const envelope = new Envelope(['a', 'b', 'c'])
+      envelope.write(Buffer.from(text))
+      return [...envelope.end()]
+    }
     expect(judge('{"b":[0 ],"a":null,"c":[]}', ['a', 'b', 'c']).elements).toBe(1)
-    expect(() => judge('{"b":[]}', ['a', 'b', 'c'])).toThrow('no array "a" and none "c"')
+    expect(problems('{"b":[0 ],"a":null,"c":[]}')).toEqual([])
+    const absence = 'the response has no array "a" and none "c"; it has "b"'
+    expect(problems('{"b":[]}')).toEqual([['a', absence], ['c', absence]])
+    expect(problems('{"a":[],"b":{"c":[1]},"c":[]}')).toEqual([['b', 'the response has an object in place of the array "b"']])
+    expect(() => judge('{"d":[]}', ['a', 'b', 'c'])).toThrow('no array "a" and none "b" and none "c"')
+    expect(() => judge('{"a":1,"b":2,"c":3,', ['a', 'b', 'c'])).toThrow('a number in place of the array "c"')
   })
 
   it('tells which array is open', () => {

@@ -10,7 +10,7 @@ const at = (server: number, isKnown = true): Instant => ({ server, isKnown, loca
 const planner = (settled: number, rules: Partial<PassRules> = {}): Passes => new Passes({ ...RULES, ...rules }, { settled, holes: [] })
 
 function serve(passes: Passes, step: Step, server: number, servedTo = step.window.to): void {
-  passes.served(step, { servedTo, requestedAt: server, tookMs: 1_000, now: at(server) })
+  passes.served(step, { servedTo, requestedAt: server, isTooMuch: false, now: at(server) })
 }
 
 /** Every step of a pass, each served at once; the API's clock stands still. */
@@ -235,7 +235,7 @@ describe('passes', () => {
     passes.begin(at(now, false))
     const first = passes.next(at(now, false))
     if (first === null) throw new Error('no step')
-    passes.served(first, { servedTo: first.window.to, requestedAt: -Infinity, tookMs: 0, now: at(now, false) })
+    passes.served(first, { servedTo: first.window.to, requestedAt: -Infinity, isTooMuch: false, now: at(now, false) })
     expect(passes.settled).toBe(START)
     passes.timeIsKnown(at(now))
     const again = passes.next(at(now))

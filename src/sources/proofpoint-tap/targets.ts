@@ -1,0 +1,26 @@
+import type { TapInputConfig, TapServiceConfig } from './config.ts'
+import { SHARED_ENDPOINT, TAP_SERVICES, type PoolName } from './services.ts'
+
+/** Where a request goes, and for whom. */
+export interface RequestTarget {
+  /** How the pool knows who asks. */
+  readonly member: string
+  /** Below the base URL. */
+  readonly endpoint: string
+  readonly pool: PoolName
+  readonly services: readonly TapServiceConfig[]
+}
+
+/** A service's own endpoint. */
+export function ownTarget({ name: input }: TapInputConfig, service: TapServiceConfig): RequestTarget {
+  const { endpoint, pool } = TAP_SERVICES[service.name]
+  return { member: `${input}/${service.name}`, endpoint, pool, services: [service] }
+}
+
+/** The endpoint for all services; they must have the same filters. One service alone has its own. */
+export function targetOf(input: TapInputConfig, services: readonly TapServiceConfig[]): RequestTarget {
+  const [first, second] = services
+  if (first === undefined) throw new Error('a request for no service')
+  if (second === undefined) return ownTarget(input, first)
+  return { member: `${input.name}/${services.map(({ name }) => name).join('+')}`, ...SHARED_ENDPOINT, services }
+}
