@@ -66,16 +66,23 @@ export const RECORD_OVERHEAD_BYTES = 36
 
 async function compressed(plain: Buffer): Promise<Buffer> {
   const body = await compressGzip(plain.subarray(HEADER_BYTES))
-  const batch = Buffer.allocUnsafe(HEADER_BYTES + body.length)
+  releaseBatch(plain)
+  const batch = Buffer.allocUnsafeSlow(HEADER_BYTES + body.length)
   body.copy(batch, HEADER_BYTES)
   return batch
 }
 
-/** With room for the header. */
+/** Gives the memory of what `encodeBatch` made back now, and not when the collector sees it: megabytes a second. It is empty afterwards. */
+export function releaseBatch({ buffer }: Buffer): void {
+  // Always so: it was made by allocUnsafeSlow.
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0)
+}
+
+/** With room for the header, and alone in its memory. */
 function encodeRecords(records: readonly BatchRecord[], first: number, now: number): Buffer {
   let bound = HEADER_BYTES
   for (const { key, value } of records) bound += key.length + (value?.length ?? 0) + RECORD_OVERHEAD_BYTES
-  const batch = Buffer.allocUnsafe(bound)
+  const batch = Buffer.allocUnsafeSlow(bound)
   let at = HEADER_BYTES
   for (let index = 0; index < records.length; index += 1) {
     const record = records[index]

@@ -5,7 +5,7 @@ import { errorTypes, explainKafkaError } from './errors.ts'
 import type { ExchangeBroker } from './exchange.ts'
 import { TRANSACTION_COORDINATOR, type Broker, type Cluster } from './internals.ts'
 import { produceTo, type EncodedPartition, type ProducedPartition } from './produce-request.ts'
-import { encodeBatch, type BatchRecord, type Compression } from './record-batch.ts'
+import { encodeBatch, releaseBatch, type BatchRecord, type Compression } from './record-batch.ts'
 import { partitionsOf, sendsOf, type PartitionRecords } from './send-plan.ts'
 
 /** Records for one partition, in their order. */
@@ -167,6 +167,8 @@ export class TransactionalProducer {
     )
     const failed = answers.find((answer) => answer.status === 'rejected')
     if (failed !== undefined) throw failed.reason
+    // What was answered has been sent.
+    for (const { batch } of encoded) releaseBatch(batch)
     const produced = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
     return produced.map((answer) => {
       const count = encoded.find(({ topic, partition }) => topic === answer.topic && partition === answer.partition)?.count ?? 0

@@ -3,6 +3,7 @@ import { FencedError } from '../../kafka/errors.ts'
 import { TransactionalProducer, type TopicRecords } from '../../kafka/transactional-producer.ts'
 import { RetryableError } from '../../pipeline/errors.ts'
 import type { ServiceState, Unit, Window } from '../../pipeline/unit.ts'
+import { Arena } from './arena.ts'
 import { assertHere } from './state.ts'
 import type { StateLog } from './state-log.ts'
 import { STATE_PARTITION } from './state-log.ts'
@@ -44,6 +45,7 @@ interface Ledger {
  */
 export class InputWriter {
   readonly #options: InputWriterOptions
+  readonly #arena = new Arena()
   #producer: TransactionalProducer | null = null
   #ledgers = new Map<string, Ledger>()
   /** What a restore has read and nobody has loaded yet. */
@@ -95,7 +97,8 @@ export class InputWriter {
       const gone = position.forgotten.flatMap((window) => ledger.seen.get(windowText(window)) ?? [])
       const n = 1 + Math.max(0, ...(position.seen === null ? [] : (ledger.seen.get(windowText(position.seen.window))?.numbers ?? [])))
       const state = positionRecords(unit, ledger.startTime, n, seenKeys(inputId, service, gone))
-      await this.#commit(unitRecords(unit, topics, eventPartitions), state)
+      this.#arena.clear()
+      await this.#commit(unitRecords(unit, topics, eventPartitions, this.#arena.take), state)
       this.#taken(service)
       for (const { window } of gone) ledger.seen.delete(windowText(window))
       if (position.seen === null) return

@@ -30,8 +30,13 @@ export const tapEventCodec = new SingleObjectCodec(readSchema('tap-event'))
 /**
  * Encodes the events of one pull and window. All that they share is encoded once by avsc; behind it come 16 bytes, a length and the
  * event's own bytes (the schema's last two fields are in this order for that). A fingerprint that has not 16 bytes throws RangeError.
+ * `allocate` gives the memory of each.
  */
-export function tapEventEncoder(pull: Pull, { from, to }: Window): (fingerprint: Uint8Array, event: Uint8Array) => Buffer {
+export function tapEventEncoder(
+  pull: Pull,
+  { from, to }: Window,
+  allocate: (bytes: number) => Buffer = (bytes) => Buffer.allocUnsafe(bytes),
+): (fingerprint: Uint8Array, event: Uint8Array) => Buffer {
   const { inputId, service, pulledAt, environment } = pull
   const value: TapEvent = {
     // avsc writes half a surrogate pair as bytes that strict readers refuse.
@@ -50,7 +55,7 @@ export function tapEventEncoder(pull: Pull, { from, to }: Window): (fingerprint:
   return (fingerprint, event) => {
     if (fingerprint.length !== FINGERPRINT_BYTES) throw new RangeError(`a fingerprint of ${fingerprint.length} bytes`)
     const at = prefix.length + FINGERPRINT_BYTES
-    const record = Buffer.allocUnsafe(at + sizeOfVarint(event.length) + event.length)
+    const record = allocate(at + sizeOfVarint(event.length) + event.length)
     record.set(prefix, 0)
     record.set(fingerprint, prefix.length)
     record.set(event, writeVarint(record, event.length, at))

@@ -13,11 +13,16 @@ export type UnitEvents = Omit<Unit, 'position'>
 
 /**
  * The records of a unit's events and dead letters. A chunk stays together in one partition, so that it can be read as one; `partitions` are
- * those that may be written to.
+ * those that may be written to. The values of events lie in what `allocate` gives.
  */
-export function unitRecords(unit: UnitEvents, topics: Topics, partitions: readonly number[]): TopicRecords[] {
+export function unitRecords(
+  unit: UnitEvents,
+  topics: Topics,
+  partitions: readonly number[],
+  allocate?: (bytes: number) => Buffer,
+): TopicRecords[] {
   const timestamp = recordTime(unit.pulledAt)
-  const encode = tapEventEncoder(unit, unit.window)
+  const encode = tapEventEncoder(unit, unit.window, allocate)
   const byPartition = new Map<number, { key: Buffer; value: Buffer; timestamp: number }[]>()
   for (const chunk of unit.chunks) {
     const partition = partitions[(chunk.fingerprints[0] ?? 0) % partitions.length] ?? 0
