@@ -1,5 +1,5 @@
 import { promisify } from 'node:util'
-import { gzip } from 'node:zlib'
+import { gzip, type ZlibOptions } from 'node:zlib'
 import { crc32c } from './crc32c.ts'
 import { sizeOfVarint, writeVarint } from './varint.ts'
 
@@ -30,7 +30,9 @@ const MAGIC = 2
 const GZIP = 1
 const TRANSACTIONAL = 0x10
 const NO_TIME = 0
-const compressGzip = promisify<Buffer, Buffer>(gzip)
+/** For events half the CPU of the default level, 6, and a tenth more bytes. */
+const GZIP_LEVEL = 2
+const compressGzip = promisify<Buffer, ZlibOptions, Buffer>(gzip)
 
 /**
  * The records as one record batch of format 2, transactional. kafkajs's encoder makes an object and a buffer of 512 bytes or more for each
@@ -65,7 +67,7 @@ export async function encodeBatch(
 export const RECORD_OVERHEAD_BYTES = 36
 
 async function compressed(plain: Buffer): Promise<Buffer> {
-  const body = await compressGzip(plain.subarray(HEADER_BYTES))
+  const body = await compressGzip(plain.subarray(HEADER_BYTES), { level: GZIP_LEVEL })
   releaseBatch(plain)
   const batch = Buffer.allocUnsafeSlow(HEADER_BYTES + body.length)
   body.copy(batch, HEADER_BYTES)
