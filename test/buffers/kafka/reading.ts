@@ -2,10 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { pino, type Logger } from 'pino'
 import { onTestFinished } from 'vitest'
 import { openKafkaBuffer, type KafkaBufferOptions } from '../../../src/buffers/kafka/kafka.ts'
-import { decodeDeadLetter } from '../../../src/buffers/kafka/dead-letter.ts'
-import { createKafkaClient, type KafkaClient } from '../../../src/kafka/client.ts'
-import { commitOffsets, describeGroup, type GroupOffset } from '../../../src/kafka/group-offsets.ts'
-import { PartitionReader } from '../../../src/kafka/partition-reader.ts'
 import type { EventBuffer } from '../../../src/pipeline/buffer.ts'
 import { systemClock, type Clock } from '../../../src/pipeline/clock.ts'
 import { Conditions } from '../../../src/pipeline/conditions.ts'
@@ -13,71 +9,37 @@ import { Counters } from '../../../src/pipeline/counters.ts'
 import type { Batch } from '../../../src/pipeline/event.ts'
 import type { ShipmentContext, Sink } from '../../../src/pipeline/sink.ts'
 import { supervise, type Output } from '../../../src/pipeline/supervisor.ts'
-import type { DeadLetter } from '../../../src/pipeline/unit.ts'
 import { textsOf, unitOf } from '../../contract/buffer-units.ts'
 import { sharedBroker } from '../../support/kafka.ts'
+import { standBeside, type Beside } from './beside.ts'
 
 /** Whoever has failed tries again soon. */
 const impatient: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 200), signal) }
 /** Short enough for a test, long enough for a busy machine. */
 export const SESSION_MS = 3_000
 
-/** The topics of one test, and what stands beside the collectors: who writes foreign records, and the administrator. */
-export interface Topics {
-  readonly client: KafkaClient
-  readonly prefix: string
+/** The topics of one test. */
+export interface Topics extends Beside {
   /** As a process does that begins; it is closed with the test. */
   open(options?: Partial<KafkaBufferOptions>): Promise<EventBuffer>
   /** Appended as a collector does: 100 events a chunk, and chunks go to partitions by their fingerprints. */
   append(events: readonly string[]): Promise<void>
-  /** Records as any program writes them. */
-  produce(records: readonly { readonly partition: number; readonly key: Buffer | null; readonly value: Buffer | null }[]): Promise<void>
-  /** Removes what lies before these offsets, as retention does. */
-  deleteBefore(offsets: ReadonlyMap<number, number>): Promise<void>
-  ends(): Promise<ReadonlyMap<number, number>>
-  deadLetters(): Promise<DeadLetter[]>
-  forget(output: string): Promise<void>
-  /** As kafka-consumer-groups.sh does: refused while the group has members, so it is tried until it has none. */
-  resetOffsets(output: string, offsets: ReadonlyMap<number, GroupOffset>): Promise<void>
-  members(output: string): Promise<number>
 }
 
 export async function makeTopics({ partitions = 1, ...common }: Partial<KafkaBufferOptions> = {}): Promise<Topics> {
   const brokers = await sharedBroker()
-  const connection = { brokers, ssl: false, sasl: null } as const
-  const prefix = `r${randomUUID()}`
-  const client = createKafkaClient(connection, pino({ level: 'silent' }))
-  const events = `${prefix}.events`
-  const group = (output: string): string => `${prefix}.${output}`
-
+  const beside = standBeside(brokers, `r${randomUUID()}`)
   const open = async (options: Partial<KafkaBufferOptions> = {}): Promise<EventBuffer> => {
     const buffer = await openKafkaBuffer({
-      connection, prefix, partitions, replicationFactor: null, retentionMs: 3_600_000, compression: 'none', createTopics: true,
-      clock: systemClock, log: pino({ level: 'silent' }), groupTimeouts: { sessionTimeoutMs: SESSION_MS }, ...common, ...options,
+      connection: { brokers, ssl: false, sasl: null }, prefix: beside.prefix, partitions, replicationFactor: null, retentionMs: 3_600_000,
+      compression: 'none', createTopics: true, clock: systemClock, log: pino({ level: 'silent' }),
+      groupTimeouts: { sessionTimeoutMs: SESSION_MS }, ...common, ...options,
     })
     onTestFinished(() => buffer.close())
     return buffer
   }
-  const asAdmin = async <Result>(work: (admin: ReturnType<KafkaClient['admin']>) => Promise<Result>): Promise<Result> => {
-    const admin = client.admin()
-    await admin.connect()
-    try {
-      return await work(admin)
-    } finally {
-      await admin.disconnect()
-    }
-  }
-  const withReader = async <Result>(topic: string, work: (reader: PartitionReader) => Promise<Result>): Promise<Result> => {
-    const reader = new PartitionReader(client, topic)
-    try {
-      return await work(reader)
-    } finally {
-      await reader.close()
-    }
-  }
   return {
-    client,
-    prefix,
+    ...beside,
     open,
     async append(texts) {
       const buffer = await open()
@@ -87,47 +49,6 @@ export async function makeTopics({ partitions = 1, ...common }: Partial<KafkaBuf
       await ownership.release()
       await buffer.close()
     },
-    async produce(records) {
-      const producer = client.producer({})
-      await producer.connect()
-      try {
-        await producer.send({ topic: events, acks: -1, messages: [...records] })
-      } finally {
-        await producer.disconnect()
-      }
-    },
-    deleteBefore: (offsets) =>
-      asAdmin(async (admin) => {
-        await admin.fetchTopicMetadata({ topics: [events] }) // kafkajs does not ask by itself
-        await admin.deleteTopicRecords({
-          topic: events,
-          partitions: [...offsets].map(([partition, offset]) => ({ partition, offset: String(offset) })),
-        })
-      }),
-    ends: () => withReader(events, (reader) => reader.offsets('latest')),
-    deadLetters: () =>
-      withReader(`${prefix}.dead-letter`, async (reader) => {
-        const end = (await reader.offsets('latest')).get(0) ?? 0
-        const letters: DeadLetter[] = []
-        for (let next = 0; next < end; ) {
-          const limits = { maxBytes: 4_000_000, maxWaitMs: 500, minBytes: 1, signal: AbortSignal.timeout(20_000) }
-          const [page] = await reader.fetch(new Map([[0, next]]), limits)
-          for (const { value } of page?.records ?? []) letters.push(decodeDeadLetter(value ?? Buffer.alloc(0)))
-          next = page?.nextOffset ?? end
-        }
-        return letters
-      }),
-    async forget(output) {
-      await asAdmin((admin) => admin.deleteGroups([group(output)]))
-    },
-    async resetOffsets(output, offsets) {
-      for (;;) {
-        if ((await describeGroup(client, group(output))).members > 0) continue
-        const isDone = await commitOffsets(client, group(output), events, offsets).then(() => true, () => false)
-        if (isDone) return
-      }
-    },
-    members: async (output) => (await describeGroup(client, group(output))).members,
   }
 }
 
