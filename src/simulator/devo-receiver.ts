@@ -7,6 +7,7 @@ import { type DevoBehaviour, behaviours } from './devo-behaviours.ts'
 import { DevoConnection } from './devo-connection.ts'
 import { SocketPeer } from './devo-peer.ts'
 import { DevoTally, type TallyOptions } from './devo-tally.ts'
+import { Watchers } from './watchers.ts'
 
 export interface DevoReceiverOptions extends TallyOptions {
   /** The server's certificate and key. */
@@ -57,7 +58,7 @@ export class DevoReceiver {
   readonly #open = new Map<DevoConnection, number>()
   readonly #next: DevoBehaviour[] = []
   readonly #nextWithData: DevoBehaviour[] = []
-  readonly #waiting = new Set<{ readonly condition: () => boolean; readonly resolve: () => void; readonly reject: (error: Error) => void }>()
+  readonly #watchers = new Watchers()
   #port = 0
 
   constructor(options: DevoReceiverOptions) {
@@ -74,7 +75,7 @@ export class DevoReceiver {
     this.#server.on('secureConnection', (socket) => this.#secure(socket))
     this.#server.on('tlsClientError', () => {
       this.connections.refused += 1
-      this.#changed()
+      this.#watchers.look()
     })
   }
 
@@ -133,9 +134,8 @@ export class DevoReceiver {
   }
 
   /** Resolves as soon as the condition holds; it is asked after everything that happens here. Rejects when the receiver is stopped first. */
-  async until(condition: () => boolean): Promise<void> {
-    if (condition()) return
-    await new Promise<void>((resolve, reject) => this.#waiting.add({ condition, resolve, reject }))
+  until(condition: () => boolean): Promise<void> {
+    return this.#watchers.until(condition)
   }
 
   /** Destroys everything. Safe at any time, also twice. */
@@ -144,8 +144,7 @@ export class DevoReceiver {
     if (this.#server.listening) closed.push(new Promise((resolve) => this.#server.once('close', resolve)))
     this.refuseConnections()
     for (const socket of this.#sockets.values()) socket.destroy()
-    for (const { reject } of this.#waiting) reject(new Error('the receiver was stopped'))
-    this.#waiting.clear()
+    this.#watchers.end(new Error('the receiver was stopped'))
     await Promise.all(closed)
   }
 
@@ -169,7 +168,7 @@ export class DevoReceiver {
     socket.on('close', () => {
       if (this.#sockets.get(peer) === socket) this.#sockets.delete(peer)
     })
-    this.#changed()
+    this.#watchers.look()
   }
 
   #secure(socket: tls.TLSSocket): void {
@@ -188,23 +187,15 @@ export class DevoReceiver {
         this.connections.withData += 1
         return this.#nextWithData.shift() ?? null
       },
-      changed: () => this.#changed(),
+      changed: () => this.#watchers.look(),
     })
     this.#open.set(connection, number)
     socket.on('close', () => {
       this.#open.delete(connection)
       this.unfinishedBytes += connection.unfinishedBytes
-      this.#changed()
+      this.#watchers.look()
     })
-    this.#changed()
-  }
-
-  #changed(): void {
-    for (const waiter of this.#waiting) {
-      if (!waiter.condition()) continue
-      this.#waiting.delete(waiter)
-      waiter.resolve()
-    }
+    this.#watchers.look()
   }
 }
 

@@ -9,6 +9,7 @@ import { systemClock } from '../pipeline/clock.ts'
 import type { Clock } from '../pipeline/clock.ts'
 import type { TapAnswer, TapModel } from './tap-model.ts'
 import { BrokenTransport, carry } from './tap-transport.ts'
+import { Watchers } from './watchers.ts'
 
 export interface TapServerOptions {
   readonly model: TapModel
@@ -37,7 +38,7 @@ export class TapServer {
   readonly #server: http.Server
   /** TCP sockets by peer: a reset needs the one below TLS. */
   readonly #sockets = new Map<string, Socket>()
-  readonly #waiting = new Set<{ readonly condition: () => boolean; readonly resolve: () => void; readonly reject: (error: Error) => void }>()
+  readonly #watchers = new Watchers()
   #answering = 0
   #isStopped = false
   #starting: Promise<unknown> = Promise.resolve()
@@ -60,7 +61,7 @@ export class TapServer {
       socket.on('error', () => socket.destroy())
       socket.on('close', () => {
         if (this.#sockets.get(peer) === socket) this.#sockets.delete(peer)
-        this.#changed()
+        this.#watchers.look()
       })
     })
   }
@@ -107,10 +108,8 @@ export class TapServer {
   }
 
   /** Resolves as soon as the condition holds; it is asked after every request, answer and closed connection. Rejects when the server stops first. */
-  async until(condition: () => boolean): Promise<void> {
-    if (condition()) return
-    if (this.#isStopped) throw new Error('the TAP server was stopped')
-    await new Promise<void>((resolve, reject) => this.#waiting.add({ condition, resolve, reject }))
+  until(condition: () => boolean): Promise<void> {
+    return this.#watchers.until(condition)
   }
 
   /** Destroys everything. Safe at any time, also twice. */
@@ -122,8 +121,7 @@ export class TapServer {
     const closed = closing.map(async (open) => new Promise((resolve) => open.once('close', resolve)))
     this.refuseConnections()
     this.disconnectAll()
-    for (const { reject } of this.#waiting) reject(new Error('the TAP server was stopped'))
-    this.#waiting.clear()
+    this.#watchers.end(new Error('the TAP server was stopped'))
     await Promise.all(closed)
   }
 
@@ -144,7 +142,7 @@ export class TapServer {
     const closed = new AbortController()
     response.on('close', () => closed.abort(new Error('the client has gone')))
     this.#answering += 1
-    this.#changed()
+    this.#watchers.look()
     try {
       const zipped = this.#options.gzip !== false && /\bgzip\b/.test(request.headers['accept-encoding'] ?? '') && !isEmpty(answer.body)
       response.statusCode = answer.status
@@ -156,7 +154,7 @@ export class TapServer {
       if (!closed.signal.aborted) throw error
     } finally {
       this.#answering -= 1
-      this.#changed()
+      this.#watchers.look()
     }
   }
 
@@ -206,14 +204,6 @@ export class TapServer {
       if (error.how === 'reset') this.#sockets.get(peerOf(request.socket))?.resetAndDestroy()
       else request.socket.destroySoon()
       await once(response, 'close')
-    }
-  }
-
-  #changed(): void {
-    for (const waiter of this.#waiting) {
-      if (!waiter.condition()) continue
-      this.#waiting.delete(waiter)
-      waiter.resolve()
     }
   }
 }

@@ -1,26 +1,18 @@
 import { expect, test } from 'vitest'
 import { createOutput, tagger } from '../../src/commands/components.ts'
-import type { CollectorConfig, OutputConfig } from '../../src/config/types.ts'
+import type { OutputConfig } from '../../src/config/types.ts'
 import { systemClock } from '../../src/pipeline/clock.ts'
 import { inputConfig, serviceConfig } from '../support/tap-simulation.ts'
 import { batchOf } from '../contract/batches.ts'
 import { silent } from '../pipeline/support.ts'
+import { collectorConfig } from './support.ts'
 
-const config: CollectorConfig = {
-  root: '/',
-  name: 'test',
-  id: 'test',
-  debug: false,
-  stateDir: '/state',
-  internalEvents: false,
-  outputs: [],
-  http: { enabled: false, host: '127.0.0.1', port: 0, token: null },
-  buffer: { type: 'embedded', retentionMs: 0, maxSizeBytes: 0 },
+const config = collectorConfig({
   inputs: [
     inputConfig({ name: 'one', id: 'id-of-one', services: [serviceConfig('clicksBlocked', { tag: 'my.own.app.tag' })] }),
     inputConfig({ name: 'two', id: 'id-of-two', services: [serviceConfig('clicksBlocked')] }),
   ],
-}
+})
 
 function passes(services: readonly string[], inputId: string, service: string): boolean {
   const output: OutputConfig = {

@@ -7,19 +7,12 @@ import { FatalError } from '../../src/pipeline/errors.ts'
 import { silent, temporaryFolder } from '../pipeline/support.ts'
 import { describeKafka, sharedBroker } from '../support/kafka.ts'
 import { clientOf } from '../kafka/partition-reader-support.ts'
+import { collectorConfig } from './support.ts'
 
 describeKafka('the quota log of `validate --connect` at the brokers', () => {
   async function configOf(buffer: Partial<KafkaBufferConfig> = {}): Promise<CollectorConfig> {
-    return {
-      root: '/',
-      name: 'test',
-      id: 'test',
-      debug: false,
+    return collectorConfig({
       stateDir: await temporaryFolder(),
-      internalEvents: false,
-      outputs: [],
-      inputs: [],
-      http: { enabled: false, host: '127.0.0.1', port: 0, token: null },
       buffer: {
         type: 'kafka',
         brokers: await sharedBroker(),
@@ -33,7 +26,7 @@ describeKafka('the quota log of `validate --connect` at the brokers', () => {
         createTopics: true,
         ...buffer,
       },
-    }
+    })
   }
 
   async function topicsOf({ buffer }: CollectorConfig): Promise<string[]> {

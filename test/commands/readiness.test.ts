@@ -1,24 +1,15 @@
 import { expect, test } from 'vitest'
 import { readiness } from '../../src/commands/readiness.ts'
-import type { CollectorConfig } from '../../src/config/types.ts'
 import type { EventBuffer } from '../../src/pipeline/buffer.ts'
 import { Conditions } from '../../src/pipeline/conditions.ts'
 import { STANDBY } from '../../src/pipeline/supervisor.ts'
 import { inputConfig, serviceConfig } from '../support/tap-simulation.ts'
 import { openBuffer, position, temporaryFolder, unit } from '../pipeline/support.ts'
+import { collectorConfig } from './support.ts'
 
-const config: CollectorConfig = {
-  root: '/',
-  name: 'test',
-  id: 'test',
-  debug: false,
-  stateDir: '/state',
-  internalEvents: false,
-  outputs: [],
-  http: { enabled: false, host: '127.0.0.1', port: 0, token: null },
-  buffer: { type: 'embedded', retentionMs: 0, maxSizeBytes: 0 },
+const config = collectorConfig({
   inputs: [inputConfig({ name: 'tap', services: [serviceConfig('clicksBlocked'), serviceConfig('messagesBlocked')] })],
-}
+})
 
 async function ready(conditions: Readonly<Record<string, string>>, buffer?: EventBuffer | null) {
   const all = new Conditions(() => 0)

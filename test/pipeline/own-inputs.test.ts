@@ -1,12 +1,9 @@
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import type { EventBuffer, InputOwnership } from '../../src/pipeline/buffer.ts'
-import { Conditions } from '../../src/pipeline/conditions.ts'
-import { Counters } from '../../src/pipeline/counters.ts'
 import { InputsTakenError, ownInputsSoon } from '../../src/pipeline/own-inputs.ts'
-import { supervise } from '../../src/pipeline/supervisor.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
-import { ModelSink, openBuffer, outputTo, silent, temporaryFolder } from './support.ts'
+import { ModelSink, openBuffer, outputTo, silent, superviseWith, temporaryFolder } from './support.ts'
 
 const OWNERSHIP: InputOwnership = { lost: new AbortController().signal, release: async () => undefined }
 
@@ -61,17 +58,7 @@ test.each([true, false])('a run (once: %s) beside another collector', async (onc
   const clock = new VirtualClock(0)
   const buffer = Object.assign(await openBuffer(await temporaryFolder()), inputsOf(clock, 1e9))
   const stop = new AbortController()
-  const running = supervise({
-    sources: [],
-    outputs: [outputTo('devo_1', new ModelSink())],
-    buffer,
-    clock,
-    log: silent,
-    conditions: new Conditions(() => 0),
-    counters: new Counters(),
-    stop: stop.signal,
-    once,
-  })
+  const running = superviseWith({ buffer, outputs: [outputTo('devo_1', new ModelSink())], clock, stop: stop.signal, once })
   const outcome = running.then(() => 'stood by until it was stopped', (error: unknown) => error)
   await clock.advance(60_000)
   stop.abort(new Error('SIGTERM'))

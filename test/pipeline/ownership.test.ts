@@ -3,12 +3,11 @@ import { pino } from 'pino'
 import { expect, test, vi } from 'vitest'
 import type { EventBuffer } from '../../src/pipeline/buffer.ts'
 import { Conditions } from '../../src/pipeline/conditions.ts'
-import { Counters } from '../../src/pipeline/counters.ts'
 import { FatalError, RetryableError } from '../../src/pipeline/errors.ts'
 import type { Source } from '../../src/pipeline/source.ts'
-import { STANDBY, supervise } from '../../src/pipeline/supervisor.ts'
+import { STANDBY, type SupervisorOptions } from '../../src/pipeline/supervisor.ts'
 import type { Unit } from '../../src/pipeline/unit.ts'
-import { hurried, ModelSink, openBuffer, outputTo, silent, temporaryFolder, unit } from './support.ts'
+import { hurried, ModelSink, openBuffer, outputTo, superviseWith, temporaryFolder, unit } from './support.ts'
 
 /** A source of two services that stays open behind its units, and counts how many are being read. */
 class OpenSource implements Source {
@@ -47,19 +46,8 @@ class OpenSource implements Source {
   }
 }
 
-function run(buffer: EventBuffer, source: Source, sink: ModelSink, options: Partial<Parameters<typeof supervise>[0]> = {}): Promise<void> {
-  return supervise({
-    sources: [source],
-    outputs: [outputTo('devo_1', sink)],
-    buffer,
-    clock: hurried,
-    log: silent,
-    conditions: new Conditions(() => 0),
-    counters: new Counters(),
-    stop: new AbortController().signal,
-    once: false,
-    ...options,
-  })
+function run(buffer: EventBuffer, source: Source, sink: ModelSink, options: Partial<SupervisorOptions> = {}): Promise<void> {
+  return superviseWith({ buffer, sources: [source], outputs: [outputTo('devo_1', sink)], once: false, ...options })
 }
 
 test('inputs that are lost end all reading before they are given back; it stands by, and reads on when they are owned again', async () => {

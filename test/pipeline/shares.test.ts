@@ -3,10 +3,8 @@ import { pino } from 'pino'
 import { expect, test, vi } from 'vitest'
 import type { EventBuffer, OutputShare } from '../../src/pipeline/buffer.ts'
 import { Conditions } from '../../src/pipeline/conditions.ts'
-import { Counters } from '../../src/pipeline/counters.ts'
 import { FatalError, RetryableError } from '../../src/pipeline/errors.ts'
-import { supervise, type Output } from '../../src/pipeline/supervisor.ts'
-import { hurried, ModelSink, openBuffer, outputTo, silent, temporaryFolder, unit } from './support.ts'
+import { ModelSink, openBuffer, outputTo, superviseWith, temporaryFolder, unit } from './support.ts'
 
 interface Dealt {
   readonly ending: AbortController
@@ -44,21 +42,6 @@ async function bufferWith(chunks: readonly (readonly string[])[], output = 'devo
   return buffer
 }
 
-function run(buffer: EventBuffer, outputs: readonly Output[], options: Partial<Parameters<typeof supervise>[0]> = {}): Promise<void> {
-  return supervise({
-    sources: [],
-    outputs,
-    buffer,
-    clock: hurried,
-    log: silent,
-    conditions: new Conditions(() => 0),
-    counters: new Counters(),
-    stop: new AbortController().signal,
-    once: true,
-    ...options,
-  })
-}
-
 test('of a share that ends, what is in flight is proven and committed before it is given back; nothing comes twice', async () => {
   const buffer = await bufferWith([['a'], ['b'], ['c'], ['d']])
   const shares = dealShares(buffer)
@@ -70,7 +53,7 @@ test('of a share that ends, what is in flight is proven and committed before it 
       await new Promise((resolve) => setImmediate(resolve))
     },
   })
-  await run(buffer, [{ ...outputTo('devo_1', sink), maxShipmentEvents: 1, shipmentsInFlight: 1 }])
+  await superviseWith({ buffer, outputs: [{ ...outputTo('devo_1', sink), maxShipmentEvents: 1, shipmentsInFlight: 1 }] })
   expect(sink.arrived).toEqual(['a', 'b', 'c', 'd'])
   expect(shares.map(({ backlogAtRelease }) => backlogAtRelease)).toEqual([3, 0])
 })
@@ -89,7 +72,7 @@ test('of a share that is lost, what is in flight is given up and comes again', a
       throw signal.reason
     },
   })
-  await run(buffer, [outputTo('devo_1', sink)])
+  await superviseWith({ buffer, outputs: [outputTo('devo_1', sink)] })
   expect(sink.shipped).toEqual([['a', 'b'], ['a', 'b']])
   expect(sink.arrived).toEqual(['a', 'b'])
   expect(shares.map(({ backlogAtRelease }) => backlogAtRelease)).toEqual([2, 0])
@@ -106,7 +89,7 @@ test('a share that is lost while a shipment fails again and again is given back'
       if (shares.length === 1) throw new Error('connection refused')
     },
   })
-  await run(buffer, [outputTo('devo_1', sink)])
+  await superviseWith({ buffer, outputs: [outputTo('devo_1', sink)] })
   expect(sink.arrived).toEqual(['a'])
   expect([shares.length, attempts]).toEqual([2, 4])
 })
@@ -124,7 +107,7 @@ test('a share with nothing in it waits until it ends; the next one may have some
   }
   const stop = new AbortController()
   const sink = new ModelSink()
-  const running = run(buffer, [outputTo('devo_1', sink)], { once: false, stop: stop.signal })
+  const running = superviseWith({ buffer, outputs: [outputTo('devo_1', sink)], once: false, stop: stop.signal })
   await waiting.promise
   expect(sink.shipped).toEqual([])
   shares[0]?.ending.abort(new Error('a collector has gone'))
@@ -151,7 +134,7 @@ test('a share that cannot be had now is a condition of its output, told once and
   }
   const lines: string[] = []
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
-  await run(buffer, [{ ...outputTo('waiting', waiting), startFrom: 'oldest' }, outputTo('healthy', healthy)], { conditions, log })
+  await superviseWith({ buffer, outputs: [{ ...outputTo('waiting', waiting), startFrom: 'oldest' }, outputTo('healthy', healthy)], conditions, log })
   expect([healthy.arrived, waiting.arrived]).toEqual([['a'], ['a']])
   expect(listed.slice(0, 2)).toEqual([[], [{ part: 'waiting/buffer', reason: 'no broker answers', since: 0 }]])
   expect(conditions.list()).toEqual([])
@@ -164,14 +147,14 @@ test('a share that can never be had ends the run with its error', async () => {
   buffer.takeShare = async () => {
     throw new FatalError('not authorized for the group')
   }
-  await expect(run(buffer, [outputTo('devo_1', new ModelSink())], { once: false })).rejects.toThrow('not authorized for the group')
+  await expect(superviseWith({ buffer, outputs: [outputTo('devo_1', new ModelSink())], once: false })).rejects.toThrow('not authorized for the group')
 })
 
 test('with once, the rest is delivered share by share, and the run ends with everything committed', async () => {
   const buffer = await bufferWith(Array.from('abcdefgh', (name) => [name]))
   const shares = dealShares(buffer)
   const sink = new ModelSink({ behave: (names) => (names.some((name) => 'aceg'.includes(name)) ? shares.at(-1)?.ending.abort(new Error('dealt anew')) : undefined) })
-  await run(buffer, [{ ...outputTo('devo_1', sink), maxShipmentEvents: 2 }])
+  await superviseWith({ buffer, outputs: [{ ...outputTo('devo_1', sink), maxShipmentEvents: 2 }] })
   expect(new Set(sink.arrived)).toEqual(new Set('abcdefgh'))
   expect(sink.arrived).toHaveLength(8)
   expect(shares.length).toBeGreaterThan(1)
@@ -184,7 +167,7 @@ test('what an output has missed is told where its share is taken', async () => {
   buffer.takeShare = async (output, signal) => ({ ...(await take(output, signal)), missedEvents: 7 })
   const lines: string[] = []
   const log = pino({ level: 'error' }, { write: (line: string) => void lines.push(line) })
-  await run(buffer, [outputTo('devo_1', new ModelSink())], { log })
+  await superviseWith({ buffer, outputs: [outputTo('devo_1', new ModelSink())], log })
   expect(lines).toHaveLength(1)
   expect(JSON.parse(lines[0] ?? '')).toMatchObject({ output: 'devo_1', missedEvents: 7 })
   expect(lines[0]).toContain('7 events it had not yet got are gone')

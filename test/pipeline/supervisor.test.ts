@@ -1,13 +1,9 @@
 import { Readable } from 'node:stream'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
-import { Conditions } from '../../src/pipeline/conditions.ts'
-import { Counters } from '../../src/pipeline/counters.ts'
 import { FatalError } from '../../src/pipeline/errors.ts'
 import type { Source } from '../../src/pipeline/source.ts'
-import { supervise, type Output } from '../../src/pipeline/supervisor.ts'
-import type { EventBuffer } from '../../src/pipeline/buffer.ts'
-import { hurried, ModelSink, openBuffer, outputTo, silent, temporaryFolder, unit } from './support.ts'
+import { ModelSink, openBuffer, outputTo, superviseWith, temporaryFolder, unit } from './support.ts'
 
 function source(units: () => Iterable<unknown>): Source {
   return {
@@ -21,30 +17,11 @@ function source(units: () => Iterable<unknown>): Source {
   }
 }
 
-function run(
-  buffer: EventBuffer,
-  sources: Source[],
-  outputs: Output[],
-  { log = silent, stop = new AbortController().signal, once = true } = {},
-): Promise<void> {
-  return supervise({
-    sources,
-    outputs,
-    buffer,
-    clock: hurried,
-    log,
-    conditions: new Conditions(() => 0),
-    counters: new Counters(),
-    stop,
-    once,
-  })
-}
-
 test('with once, every output gets everything and then it ends', async () => {
   const buffer = await openBuffer(await temporaryFolder())
   const fast = new ModelSink()
   const slow = new ModelSink({ behave: () => new Promise((resolve) => setImmediate(resolve)) })
-  await run(buffer, [source(() => [unit([['a'], ['b']]), unit([['c']])])], [outputTo('fast', fast), outputTo('slow', slow)])
+  await superviseWith({ buffer, sources: [source(() => [unit([['a'], ['b']]), unit([['c']])])], outputs: [outputTo('fast', fast), outputTo('slow', slow)] })
   expect([fast.arrived, slow.arrived]).toEqual([
     ['a', 'b', 'c'],
     ['a', 'b', 'c'],
@@ -60,7 +37,10 @@ test('a dead output does not keep a healthy one from its events', async () => {
     },
   })
   const dead = new ModelSink({ behave: () => Promise.reject(new Error('connection refused')) })
-  await run(buffer, [source(() => [unit([['a']]), unit([['b']])])], [outputTo('dead', dead), outputTo('healthy', healthy)], {
+  await superviseWith({
+    buffer,
+    sources: [source(() => [unit([['a']]), unit([['b']])])],
+    outputs: [outputTo('dead', dead), outputTo('healthy', healthy)],
     stop: stop.signal,
   })
   expect(healthy.arrived).toEqual(['a', 'b'])
@@ -73,7 +53,7 @@ test('an error that nothing mends ends everything, with that error', async () =>
     yield unit([['a']])
     throw new FatalError('buffer.db is damaged')
   })
-  await expect(run(buffer, [failing], [outputTo('devo_1', new ModelSink())], { once: false })).rejects.toThrow('buffer.db is damaged')
+  await expect(superviseWith({ buffer, sources: [failing], outputs: [outputTo('devo_1', new ModelSink())], once: false })).rejects.toThrow('buffer.db is damaged')
 })
 
 test('an output that is gone with a backlog is told', async () => {
@@ -82,6 +62,6 @@ test('an output that is gone with a backlog is told', async () => {
   await buffer.append(unit([['a'], ['b']]))
   const lines: string[] = []
   const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) })
-  await run(buffer, [source(() => [])], [outputTo('devo_renamed', new ModelSink())], { log })
+  await superviseWith({ buffer, sources: [source(() => [])], outputs: [outputTo('devo_renamed', new ModelSink())], log })
   expect(lines.join('')).toMatch(/Output devo_1 is not configured or switched off, and 2 events were not delivered to it/)
 })

@@ -6,9 +6,11 @@ import { onTestFinished } from 'vitest'
 import { openEmbeddedBuffer } from '../../src/buffers/embedded/embedded.ts'
 import type { EventBuffer } from '../../src/pipeline/buffer.ts'
 import { systemClock, type Clock } from '../../src/pipeline/clock.ts'
+import { Conditions } from '../../src/pipeline/conditions.ts'
+import { Counters } from '../../src/pipeline/counters.ts'
 import { eventsOf, FINGERPRINT_BYTES, type Batch } from '../../src/pipeline/event.ts'
 import type { ShipmentContext, Sink } from '../../src/pipeline/sink.ts'
-import type { Output } from '../../src/pipeline/supervisor.ts'
+import { supervise, type Output, type SupervisorOptions } from '../../src/pipeline/supervisor.ts'
 import type { Position, Unit } from '../../src/pipeline/unit.ts'
 
 export const silent = pino({ level: 'silent' })
@@ -117,4 +119,19 @@ export class ModelSink implements Sink {
 
 export function outputTo(name: string, sink: Sink): Output {
   return { name, sink, transforms: [], shipmentsInFlight: 4, maxShipmentEvents: 100, maxShipmentBytes: 1e6, startFrom: 'now' }
+}
+
+/** `supervise` with nothing to read or to deliver to, on a clock whose waits are over at once, until it has done what is due. */
+export function superviseWith(options: Pick<SupervisorOptions, 'buffer'> & Partial<SupervisorOptions>): Promise<void> {
+  return supervise({
+    sources: [],
+    outputs: [],
+    clock: hurried,
+    log: silent,
+    conditions: new Conditions(() => 0),
+    counters: new Counters(),
+    stop: new AbortController().signal,
+    once: true,
+    ...options,
+  })
 }

@@ -1,19 +1,12 @@
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { type Authority, type Issued, makeAuthority } from '../../src/simulator/certificates.ts'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { makeAuthority } from '../../src/simulator/certificates.ts'
+import { receiverCertificates } from '../support/receiver-certificates.ts'
 import { behaviours } from '../../src/simulator/devo-behaviours.ts'
 import { DevoReceiver, type DevoReceiverOptions } from '../../src/simulator/devo-receiver.ts'
 import { digestLines } from '../../src/simulator/devo-tally.ts'
 import { type Talk, isCloseNotify, talk, wiretap } from '../integration/receivers/plain-client.ts'
 
-let authority: Authority
-let certificate: Issued
-let client: Issued
-
-beforeAll(async () => {
-  authority = await makeAuthority({ commonName: 'Test root' })
-  certificate = await authority.issue({ commonName: 'receiver' })
-  client = await authority.issue({ commonName: 'client', client: true })
-})
+const { authority, certificate, client } = await receiverCertificates()
 
 async function receiver(options: Partial<DevoReceiverOptions> = {}): Promise<DevoReceiver> {
   const made = new DevoReceiver({ certificate, clientAuthority: authority.certPem, ...options })

@@ -1,12 +1,13 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import pino from 'pino'
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { systemClock } from '../../../src/pipeline/clock.ts'
 import { type Batch, FINGERPRINT_BYTES } from '../../../src/pipeline/event.ts'
 import { describeError } from '../../../src/pipeline/errors.ts'
 import type { Sink } from '../../../src/pipeline/sink.ts'
-import { type Authority, type Issued, makeAuthority, writePemFiles } from '../../../src/simulator/certificates.ts'
+import { type Issued, makeAuthority, writePemFiles } from '../../../src/simulator/certificates.ts'
+import { receiverCertificates } from '../../support/receiver-certificates.ts'
 import { parseDevoLine } from '../../../src/simulator/devo-line.ts'
 import { createDevoSink } from '../../../src/sinks/devo/sink.ts'
 import { DEAD_BACKENDS, deadBackend, livingBackend } from './backends.ts'
@@ -24,15 +25,7 @@ const PROBE_MS = 4000
 const LOST = /^127\.0\.0\.1:\d+ (ended|reset) (the connection|its side late)/
 const REFUSED = /^127\.0\.0\.1:\d+( (ended|reset) the connection|: the endpoint refused our client certificate)/
 
-let authority: Authority
-let certificate: Issued
-let client: Issued
-
-beforeAll(async () => {
-  authority = await makeAuthority({ commonName: 'Test root' })
-  certificate = await authority.issue({ commonName: 'receiver' })
-  client = await authority.issue({ commonName: 'client', client: true })
-})
+const { authority, certificate, client } = await receiverCertificates()
 
 interface Options {
   readonly quietMs?: number

@@ -1,5 +1,6 @@
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { type Authority, type Issued, makeAuthority } from '../../../src/simulator/certificates.ts'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { makeAuthority } from '../../../src/simulator/certificates.ts'
+import { receiverCertificates } from '../../support/receiver-certificates.ts'
 import { DEAD_BACKENDS, deadBackend } from './backends.ts'
 import { eventually, isCloseNotify, talk, wiretap } from './plain-client.ts'
 import { isMissing, makePlace, startProgram } from './programs.ts'
@@ -10,15 +11,7 @@ import { receivers, terminators } from './receivers.ts'
  * one of these fails, the rules in sinks/devo no longer fit the world.
  */
 
-let authority: Authority
-let certificate: Issued
-let client: Issued
-
-beforeAll(async () => {
-  authority = await makeAuthority({ commonName: 'Test root' })
-  certificate = await authority.issue({ commonName: 'receiver' })
-  client = await authority.issue({ commonName: 'client', client: true })
-})
+const { authority, certificate, client } = await receiverCertificates()
 
 const CLEAN = ['secureConnect', 'finish', 'end', 'close false']
 const lines = Array.from({ length: 2000 }, (_, n) =>

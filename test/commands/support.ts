@@ -1,0 +1,18 @@
+import type { CollectorConfig } from '../../src/config/types.ts'
+
+/** A checked configuration that has nothing in it yet. */
+export function collectorConfig(overrides: Partial<CollectorConfig> = {}): CollectorConfig {
+  return {
+    root: '/',
+    name: 'test',
+    id: 'test',
+    debug: false,
+    stateDir: '/state',
+    internalEvents: false,
+    outputs: [],
+    http: { enabled: false, host: '127.0.0.1', port: 0, token: null },
+    buffer: { type: 'embedded', retentionMs: 0, maxSizeBytes: 0 },
+    inputs: [],
+    ...overrides,
+  }
+}
