@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { describeKafka, sharedBroker } from '../support/kafka.ts'
 import { parseLine } from './arrivals.ts'
 import { makeWorld, MINUTE_MS, type ConfigFile, type World } from './world.ts'
@@ -58,6 +58,9 @@ function textsOf({ lines }: World): string[] {
 }
 
 describeKafka('from the embedded buffer to Kafka', () => {
+  // The broker of the run may have to start first.
+  beforeAll(async () => void (await sharedBroker()))
+
   test('a restart carries everything over: each event comes once at each output, and none again that was seen', { timeout: 90_000 }, async () => {
     const { world, other } = await makeTwoOutputs()
     // The second output is down from the beginning; the first has everything, and is off then.

@@ -108,6 +108,7 @@ export class MoveTarget {
   }
 
   #assertUsable({ layout, move }: StateView, from: string, ends: Offsets): void {
+    if (layout?.departure !== undefined) throw this.#used(`what was there was moved to the embedded buffer ${layout.departure.to}`)
     if (move !== null && move.from !== from) {
       throw this.#used(`${move.source} ${move.done ? 'was moved there, and it was another buffer or has changed since' : 'is being moved there'}`)
     }

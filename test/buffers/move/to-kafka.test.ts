@@ -4,11 +4,12 @@ import { text } from 'node:stream/consumers'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { FolderLock } from '../../../src/buffers/embedded/lock.ts'
 import { openKafkaBuffer, type KafkaBufferOptions } from '../../../src/buffers/kafka/kafka.ts'
 import { tapEventCodec } from '../../../src/buffers/kafka/tap-event.ts'
 import { pointerPath, readPointer } from '../../../src/buffers/move/pointer.ts'
+import { moveToEmbedded } from '../../../src/buffers/move/to-embedded.ts'
 import { checkMoveToKafka, moveToKafka } from '../../../src/buffers/move/to-kafka.ts'
 import { createKafkaClient } from '../../../src/kafka/client.ts'
 import { PartitionReader } from '../../../src/kafka/partition-reader.ts'
@@ -62,6 +63,9 @@ async function eventsInTopic({ connection, prefix }: KafkaBufferOptions) {
 }
 
 describeKafka('a move to Kafka', () => {
+  // The broker of the run may have to start first.
+  beforeAll(async () => void (await sharedBroker()))
+
   test('carries everything over, each once; the file has another name then, and the folder says where all is', async () => {
     const dir = await temporaryFolder()
     const kafka = kafkaOptions(await sharedBroker())
@@ -84,11 +88,24 @@ describeKafka('a move to Kafka', () => {
     // A full retention lies before the oldest of them.
     expect(Math.max(...inTopic.map(({ age }) => age))).toBeLessThan(3_700_000)
 
-    // Called again where nothing is left to move, and with the very file put back: nothing comes twice.
-    await moveToKafka(moveOptions(dir, kafka))
-    renameSync(join(dir, 'buffer.db.moved'), join(dir, 'buffer.db'))
+    // Called again where nothing is left to move: nothing comes.
     await moveToKafka(moveOptions(dir, kafka))
     expect(await eventsInTopic(kafka)).toHaveLength(inTopic.length)
+  })
+
+  test('of a file that was put back brings nothing twice, and goes nowhere where all has gone on from there', async () => {
+    const dir = await temporaryFolder()
+    const kafka = kafkaOptions(await sharedBroker())
+    await fill(dir)
+    await moveToKafka(moveOptions(dir, kafka))
+    const before = (await eventsInTopic(kafka)).length
+    renameSync(join(dir, 'buffer.db.moved'), join(dir, 'buffer.db'))
+    await moveToKafka(moveOptions(dir, kafka))
+    expect(await eventsInTopic(kafka)).toHaveLength(before)
+    await moveToEmbedded({ ...moveOptions(await temporaryFolder(), kafka), maxSizeBytes: 2 ** 30 })
+    renameSync(join(dir, 'buffer.db.moved'), join(dir, 'buffer.db'))
+    await expect(moveToKafka(moveOptions(dir, kafka))).rejects.toThrow(/is in use \(what was there was moved to the embedded buffer/)
+    expect(existsSync(join(dir, 'buffer.db'))).toBe(true)
   })
 
   test('killed at many moments, it goes on where it was, and neither loses nor doubles', { timeout: 120_000 }, async () => {
