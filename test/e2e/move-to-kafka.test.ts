@@ -59,7 +59,9 @@ function textsOf({ lines }: World): string[] {
 
 describeKafka('from the embedded buffer to Kafka', () => {
   // The broker of the run may have to start first.
-  beforeAll(async () => void (await sharedBroker()))
+  beforeAll(async () => {
+    await sharedBroker()
+  })
 
   test('a restart carries everything over: each event comes once at each output, and none again that was seen', { timeout: 90_000 }, async () => {
     const { world, other } = await makeTwoOutputs()

@@ -64,7 +64,9 @@ async function eventsInTopic({ connection, prefix }: KafkaBufferOptions) {
 
 describeKafka('a move to Kafka', () => {
   // The broker of the run may have to start first.
-  beforeAll(async () => void (await sharedBroker()))
+  beforeAll(async () => {
+    await sharedBroker()
+  })
 
   test('carries everything over, each once; the file has another name then, and the folder says where all is', async () => {
     const dir = await temporaryFolder()
