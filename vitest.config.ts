@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 const results = process.env.TEST_RESULTS
@@ -6,8 +7,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/kafka-setup.ts'],
-    // Two cores: more workers only make the child processes of the end-to-end tests wait for each other.
-    maxWorkers: 2,
+    // An end-to-end test waits for half of its time: for a proof, a window that may be read, a broker that comes back.
+    maxWorkers: Math.ceil(availableParallelism() * 1.5),
     testTimeout: 30_000,
     hookTimeout: 60_000,
     reporters: results === undefined ? ['default'] : ['default', 'json'],
