@@ -8,6 +8,35 @@ function at(offset: number, metadata = ''): { offset: number; metadata: string }
 }
 
 describeKafka('a position of an output', () => {
+  test('of an output that is added later is now or the oldest event, in every partition; one that was off goes on where it was', async () => {
+    const topics = await makeTopics({ partitions: 2 })
+    const [first, later, old] = [new Destination(), new Destination(), new Destination()]
+    await topics.append(numbered(0, 500))
+    const alone = await startProcess(topics, [{ name: 'first', sink: first.sink('1'), startFrom: 'now' }])
+    await first.until(() => first.events.length === 500)
+    await alone.stop()
+    const all = [
+      { name: 'first', sink: first.sink('2') }, { name: 'later', sink: later.sink('2'), startFrom: 'now' } as const, { name: 'old', sink: old.sink('2') },
+    ]
+    const three = await startProcess(topics, all)
+    await old.until(() => old.events.length === 500)
+    await topics.append(numbered(500, 500))
+    await later.until(() => later.events.length === 500)
+    await old.until(() => old.events.length === 1_000)
+    await three.stop()
+    const two = await startProcess(topics, all.slice(0, 2))
+    await topics.append(numbered(1_000, 500))
+    await later.until(() => later.events.length === 1_000)
+    expect((await two.buffer.snapshot()).outputs.find(({ name }) => name === 'old')).toMatchObject({ open: false, backlogEvents: expect.any(Number) as number })
+    await two.stop()
+    const again = await startProcess(topics, all)
+    await old.until(() => old.events.length === 1_500)
+    await again.stop()
+    expect([...first.events].sort()).toEqual(numbered(0, 1_500).sort())
+    expect([...later.events].sort()).toEqual(numbered(500, 1_000).sort())
+    expect([...old.events].sort()).toEqual(numbered(0, 1_500).sort())
+  })
+
   test('that the broker has forgotten is an error of that output alone, and it goes on where a person says', { timeout: 60_000 }, async () => {
     const topics = await makeTopics({ partitions: 2 })
     await topics.append(numbered(0, 300))
