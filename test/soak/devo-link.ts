@@ -11,6 +11,9 @@ const CAPACITY_BYTES = 256 * 1024
 /** An end that comes later than this after ours is not believed without a probe. */
 const PROMPT_MS = 500
 
+/** Lives that have seen a close_notify: for them a bare FIN is no orderly end. */
+const demanding = new WeakSet<Life>()
+
 export interface LinkOptions {
   readonly number: number
   readonly life: Life
@@ -34,7 +37,7 @@ export class DevoLink {
   readonly lines: Buffer[] = []
   /** The receiver has ended its side after the client's. */
   isOrderly = false
-  /** The client has seen that end, and soon enough to believe it. */
+  /** The client has seen that end, soon enough and of a kind to believe it. */
   isPrompt = false
   readonly #machine: VirtualClock
   readonly #peer: DevoPeer
@@ -168,7 +171,8 @@ export class DevoLink {
         return
       }
       this.#hasServerEndArrived = true
-      this.isPrompt = this.#clientEndedAt !== null && this.#machine.trueTime() - this.#clientEndedAt <= PROMPT_MS
+      if (how === 'close_notify') demanding.add(this.life)
+      this.isPrompt = (how === 'close_notify' || !demanding.has(this.life)) && this.#clientEndedAt !== null && this.#machine.trueTime() - this.#clientEndedAt <= PROMPT_MS
       this.#watcher.peerEnding()
       this.#watcher.peerEnded()
       this.#closeWhereBothEnded()

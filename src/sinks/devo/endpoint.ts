@@ -4,10 +4,12 @@ import type { Clock } from '../../pipeline/clock.ts'
 import type { DevoConfig } from './config.ts'
 import type { Connect } from './connection.ts'
 import { RetryableError } from '../../pipeline/errors.ts'
-import { PeerEndError, Proof, type ProofRules } from './proof.ts'
+import { noCloseNotify, PeerEndError, Proof, type ProofRules } from './proof.ts'
 
 /** Measured: 1 to 10 ms on loopback; the rest is for the way there and back and for a receiver that is busy. */
 const PROMPT_END_MS = 500
+/** A dying peer ends one probe with a bare FIN by chance; so many in a row are an endpoint that was exchanged for one that always does. */
+const PROBES_TO_BELIEVE_A_CHANGE = 5
 
 export type EndpointConfig = Pick<DevoConfig, 'address' | 'port' | 'cert' | 'confirm' | 'quietMs' | 'drainTimeoutMs' | 'probeMs' | 'settleMs'>
 
@@ -16,7 +18,7 @@ export type EndpointConfig = Pick<DevoConfig, 'address' | 'port' | 'cert' | 'con
  *
  * An empty connection that is kept silent for longer, the *probe*, must have ended well before the first event leaves, and again after an
  * end that was not as expected. It shows what a quick shipment would not (a refused certificate, a terminator without its backend), and whether
- * the endpoint ends with a close_notify; once it has, that is demanded of every end, until the process ends.
+ * the endpoint ends with a close_notify; once it has, that is demanded of every end, until several probes in a row have ended well but for that.
  */
 export class Endpoint {
   readonly #config: EndpointConfig
@@ -29,6 +31,8 @@ export class Endpoint {
   #probe: Promise<void> | null = null
   #proven = false
   #sendsCloseNotify = false
+  /** Probes in a row that ended well, but without the close_notify that the endpoint has sent before. */
+  #bareEnds = 0
 
   constructor(config: EndpointConfig, connect: Connect, clock: Clock, log: Logger) {
     this.#config = config
@@ -53,7 +57,7 @@ export class Endpoint {
   async open(signal: AbortSignal): Promise<Proof> {
     if (!this.#proven) await abortable(this.#sharedProbe(), signal)
     const { confirm, quietMs, settleMs } = this.#config
-    const proof = await this.#newProof(confirm === 'drain' ? quietMs : settleMs, signal)
+    const proof = await this.#newProof(confirm === 'drain' ? quietMs : settleMs, this.#sendsCloseNotify, signal)
     proof.result.catch((error: unknown) => {
       if (error instanceof PeerEndError) this.#proven = false
     })
@@ -75,7 +79,7 @@ export class Endpoint {
     try {
       await this.#sharedProbe()
     } catch (error) {
-      throw new RetryableError(`${this.#config.address}:${this.#config.port} ended its side late, and then did not pass a probe: it may have lost what was sent`, { cause: error })
+      throw new RetryableError(`${this.#peer} ended its side late, and then did not pass a probe: it may have lost what was sent`, { cause: error })
     }
   }
 
@@ -95,21 +99,40 @@ export class Endpoint {
 
   async #runProbe(): Promise<void> {
     this.#proven = false
-    const proof = await this.#newProof(this.#config.probeMs, this.#closing.signal)
+    const bareEnds = this.#bareEnds
+    // A probe that fails in any other way begins the row anew.
+    this.#bareEnds = 0
+    const proof = await this.#newProof(this.#config.probeMs, false, this.#closing.signal)
     proof.conclude()
     const { closeNotify } = await proof.result
-    if (closeNotify && !this.#sendsCloseNotify) this.#log.debug('the endpoint ends with close_notify: from now on it must')
-    this.#sendsCloseNotify ||= closeNotify
+    this.#learn(closeNotify, bareEnds + 1)
     this.#proven = true
   }
 
-  async #newProof(silentMs: number, signal: AbortSignal): Promise<Proof> {
+  /** Throws PeerEndError where the end may not be the endpoint's own. */
+  #learn(closeNotify: boolean, bareEnds: number): void {
+    if (closeNotify === this.#sendsCloseNotify) return
+    if (closeNotify) {
+      this.#log.debug('the endpoint ends with close_notify: from now on it must')
+    } else if (bareEnds < PROBES_TO_BELIEVE_A_CHANGE) {
+      this.#bareEnds = bareEnds
+      throw noCloseNotify(this.#peer)
+    } else {
+      this.#log.warn(`${this.#peer} no longer ends with the close_notify that it has sent before, ${bareEnds} times in a row: it counts as another endpoint, and is believed without`)
+    }
+    this.#sendsCloseNotify = closeNotify
+  }
+
+  get #peer(): string {
+    return `${this.#config.address}:${this.#config.port}`
+  }
+
+  async #newProof(silentMs: number, needsCloseNotify: boolean, signal: AbortSignal): Promise<Proof> {
     this.#closing.signal.throwIfAborted()
-    const { confirm, drainTimeoutMs, address, port, cert } = this.#config
+    const { confirm, drainTimeoutMs, cert } = this.#config
     const rules: ProofRules = {
-      confirm, silentMs, drainTimeoutMs,
-      needsCloseNotify: this.#sendsCloseNotify,
-      peer: `${address}:${port}`,
+      confirm, silentMs, drainTimeoutMs, needsCloseNotify,
+      peer: this.#peer,
       credential: `our client certificate ${basename(cert)}`,
     }
     const proof = new Proof(rules, this.#clock)

@@ -22,6 +22,10 @@ export class PeerEndError extends RetryableError {
   override readonly name = 'PeerEndError'
 }
 
+export function noCloseNotify(peer: string): PeerEndError {
+  return new PeerEndError(`${peer} ended without the close_notify that it has sent before: its end may not be its own`)
+}
+
 /**
  * The connection is the acknowledgement: this link has no other. What was written is delivered when, in this order,
  * 1. every write has been flushed,
@@ -137,7 +141,7 @@ export class Proof implements PeerWatcher {
     } else if (end === null) {
       this.#fail('closed the connection in the middle of its end')
     } else if (this.#rules.needsCloseNotify && !end.closeNotify) {
-      this.abandon(new PeerEndError(`${this.#rules.peer} ended without the close_notify that it has sent before: its end may not be its own`))
+      this.abandon(noCloseNotify(this.#rules.peer))
     } else {
       this.#deliver(end)
     }

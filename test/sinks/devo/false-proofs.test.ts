@@ -64,7 +64,7 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('%s', (maxVersion) => {
     expect(world.receiver.events).toBe(0)
   })
 
-  test('once learnt, it is demanded for good: a probe without it fails as well, so that nothing is sent', async () => {
+  test('once learnt, it is demanded: a probe without it fails as well, so that nothing is sent', async () => {
     await shipTo(behaviours.healthy())
     const sink = world.sink(QUIET)
     await shipAll(sink, batches)
@@ -74,6 +74,23 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('%s', (maxVersion) => {
     expect(world.receiver.discardedEvents).toBe(ids.length)
     world.receiver.behaviour = behaviours.healthy()
     await shipAll(sink, batches)
+  })
+
+  test('an endpoint that was exchanged for one that never sends it is believed after five probes in a row, and not earlier', async () => {
+    await shipTo(behaviours.healthy())
+    const sink = world.sink(QUIET)
+    await shipAll(sink, batches)
+    const before = world.receiver.connections.withData
+    world.receiver.behaviour = behaviours.bareFin()
+    await expect(shipAll(sink, batches)).rejects.toThrow('without the close_notify')
+    for (let probe = 0; probe < 3; probe++) await expect(shipAll(sink, batches)).rejects.toThrow('without the close_notify')
+    // The row is broken, by any other failure too.
+    world.receiver.next(behaviours.endEarly('at once'))
+    await expect(shipAll(sink, batches)).rejects.toThrow('before we ended our side')
+    for (let probe = 0; probe < 4; probe++) await expect(shipAll(sink, batches)).rejects.toThrow('without the close_notify')
+    expect(world.receiver.connections.withData).toBe(before + 1)
+    await shipAll(sink, batches)
+    expect(world.receiver.connections.withData).toBe(before + 2)
   })
 
   test('an endpoint that never sends a close_notify (nginx) is believed without', async () => {
