@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { numbered } from '../../contract/buffer-units.ts'
-import { abandon } from '../../../src/kafka/group-wire.ts'
+import { GroupConnection } from '../../../src/kafka/group-connection.ts'
 import { STANDBY } from '../../../src/pipeline/supervisor.ts'
 import { describeKafka } from '../../support/kafka.ts'
 import { Destination, makeTopics, startProcess, type Process, type Topics } from './reading.ts'
@@ -80,8 +80,15 @@ describeKafka('processes that share the events of an output', () => {
     const process = await startProcess(topics, [{ name: 'a', sink: destination.sink('1') }], { groupTimeouts: { sessionTimeoutMs: 1_000 } })
     await destination.until(() => destination.events.length >= 100)
     await process.stop()
-    expect(destination.events).toHaveLength(100)
     expect(generations(process)).toHaveLength(1)
+    expect(process.lines.filter(({ msg }) => msg.startsWith('No longer a member'))).toEqual([])
+    // It is committed as well.
+    destination.prove = async () => undefined
+    await topics.append(numbered(100, 1))
+    const next = await startProcess(topics, [{ name: 'a', sink: destination.sink('2') }])
+    await destination.until(() => destination.events.includes('{"n":100}'))
+    await next.stop()
+    expect(destination.written).toHaveLength(101)
   })
 
   test('a shipment that lasts longer than the group waits is given up; all of it comes again, and nothing of it is committed', async () => {
@@ -125,6 +132,7 @@ describeKafka('processes that share the events of an output', () => {
     await begun.promise
     await removeMembers(topics, 'a')
     await gaveUp.promise
+    await process.logged(`No longer a member of ${topics.prefix}.a: the group has gone on without it`)
     destination.prove = async () => undefined
     await destination.until(() => destination.events.length >= 200)
     await process.stop()
@@ -191,15 +199,13 @@ async function sharesOf(processes: readonly Process[], partitions: number): Prom
 async function removeMembers({ client, prefix }: Topics, output: string): Promise<void> {
   const groupId = `${prefix}.${output}`
   const admin = client.admin()
-  const cluster = client.cluster()
+  const connection = new GroupConnection(client, groupId, `${prefix}.events`)
   try {
     await admin.connect()
     const { groups } = await admin.describeGroups([groupId])
-    await cluster.connect()
-    const coordinator = await cluster.findGroupCoordinator({ groupId })
-    for (const { memberId } of groups[0]?.members ?? []) await coordinator.leaveGroup({ groupId, memberId })
+    for (const { memberId } of groups[0]?.members ?? []) await connection.run((coordinator) => coordinator.leaveGroup({ groupId, memberId }))
   } finally {
     await admin.disconnect()
-    abandon(cluster)
+    connection.abandon()
   }
 }
