@@ -61,6 +61,7 @@ export async function openKafkaBuffer(options: KafkaBufferOptions): Promise<Even
       producer,
       lostState,
       readOnly,
+      log,
       ensureTopics: () => ensureTopics(client, topicSpecs(topics, options), { create: createTopics }),
     })
     const eventPartitions = [...(await eventReader.offsets('earliest')).keys()].sort((a, b) => a - b)

@@ -1,8 +1,9 @@
+import type { Logger } from 'pino'
 import type { PartitionReader } from '../../kafka/partition-reader.ts'
 import type { RecordProducer } from '../../kafka/record-producer.ts'
 import { FatalError, RetryableError } from '../../pipeline/errors.ts'
 import { LOST_STATE_ADVICE, STATE_PARTITION, type StateLog } from './state-log.ts'
-import { jsonRecord, LAYOUT_VERSION, type Layout, type SavedMove } from './state-records.ts'
+import { jsonRecord, LAYOUT_VERSION, type Departure, type Layout, type SavedMove } from './state-records.ts'
 import type { Topics } from './topics.ts'
 
 /** What is done with a state that is gone: lost, or moved away. `leave`: go on without, and leave it marked so; `accept`: from here on what is there is the state. */
@@ -15,6 +16,7 @@ interface StateOptions {
   readonly producer: RecordProducer
   readonly lostState: LostState
   readonly readOnly: boolean
+  readonly log: Logger
   /** Makes the topics that are missing, or says which are. */
   readonly ensureTopics: () => Promise<void>
 }
@@ -24,7 +26,7 @@ interface StateOptions {
  * those that were hidden then be lost: that is never taken for a first start.
  */
 export async function openState(options: StateOptions): Promise<void> {
-  const { topics, stateLog, eventReader, producer, lostState, readOnly, ensureTopics } = options
+  const { topics, stateLog, eventReader, producer, lostState, readOnly, log, ensureTopics } = options
   await ensureTopics()
   const known = await stateLog.refresh()
   // Whatever came after the layout may be hidden for a while, and nothing here waits for it.
@@ -32,6 +34,7 @@ export async function openState(options: StateOptions): Promise<void> {
   assertMoved(move, topics)
   if (layout !== null && layout.version > LAYOUT_VERSION)
     throw new FatalError(`the state topic ${topics.state} was written by a newer version (layout ${layout.version}); start that version`)
+  if (readOnly && layout?.departure !== undefined) log.warn(`What is shown is no longer true: ${hasGone(layout.departure, topics)}`)
   if (!readOnly && lostState === 'refuse') assertHere(layout, topics)
   if (layout !== null && (layout.departure === undefined || readOnly)) return
   const ends = await eventReader.offsets('latest')
@@ -48,12 +51,14 @@ export async function openState(options: StateOptions): Promise<void> {
 /** Throws FatalError where the content was moved to an embedded buffer: what is here would be delivered from both. */
 export function assertHere(layout: Layout | null, topics: Topics): void {
   if (layout?.departure === undefined) return
-  const { to, at } = layout.departure
   throw new FatalError(
-    `the marks and events of ${topics.state} were moved to the embedded buffer ${to} at ${new Date(at).toISOString()}. Start the collector there, with that buffer; ` +
-      'if the move did not come to its end, give its command again there. To begin anew here instead, say from when the services go on with ' +
-      '`tap-collector reset`, naming every service at once',
+    `${hasGone(layout.departure, topics)}. Start the collector there, with that buffer; if the move did not come to its end, give its command ` +
+      'again there. To begin anew here instead, say from when the services go on with `tap-collector reset`, naming every service at once',
   )
+}
+
+function hasGone({ to, at }: Departure, topics: Topics): string {
+  return `the marks and events of ${topics.state} were moved to the embedded buffer ${to} at ${new Date(at).toISOString()}`
 }
 
 /** Half of a state is none. Throws RetryableError: whoever moves it comes to an end, or is started again. */
