@@ -8,7 +8,7 @@ import { RecordProducer } from '../../src/kafka/record-producer.ts'
 import { TransactionalProducer, type TransactionalProducerOptions } from '../../src/kafka/transactional-producer.ts'
 import { FatalError, RetryableError } from '../../src/pipeline/errors.ts'
 import { describeKafka, sharedBroker } from '../support/kafka.ts'
-import { END_TXN, startProxy, type KafkaProxy } from './kafka-proxy.ts'
+import { END_TXN, PRODUCE, startProxy, type KafkaProxy } from './kafka-proxy.ts'
 import { clientOf, makeTopic, readTo, values } from './partition-reader-support.ts'
 
 function record(value: string | Buffer | null, timestamp?: number): BatchRecord {
@@ -159,13 +159,15 @@ describeKafka('a transactional producer', () => {
   })
 
   test.each([
-    ['the commit', 'lose', ['marker']],
-    ['the answer to the commit', 'lose answer', ['once', 'marker']],
-  ] as const)('a connection that breaks with %s leaves it unknown, and the next holder finds all or nothing', async (_, fate, found) => {
+    ['the events', PRODUCE, 'lose', ['marker']],
+    ['the answer to the events', PRODUCE, 'lose answer', ['marker']],
+    ['the commit', END_TXN, 'lose', ['marker']],
+    ['the answer to the commit', END_TXN, 'lose answer', ['once', 'marker']],
+  ] as const)('a connection that breaks with %s leaves it unknown, and the next holder finds all or nothing', async (_, request, fate, found) => {
     const topic = await makeTopic(client)
     const id = randomUUID()
     const proxy = await startProxy(broker)
-    proxy.fate = (apiKey) => (apiKey === END_TXN ? fate : 'pass')
+    proxy.fate = (apiKey) => (apiKey === request ? fate : 'pass')
     const producer = producerOf(clientOf(proxy.brokers), id)
     const error: unknown = await producer.commit([{ topic, partition: 0, records: [record('once')] }]).catch((reason: unknown) => reason)
     expect(error).toBeInstanceOf(RetryableError)
