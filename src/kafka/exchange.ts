@@ -1,34 +1,5 @@
-import type { Socket } from 'node:net'
-import type { Broker } from './internals.ts'
-
-/** A broker as what encodes its own requests needs it: kafkajs's own, of which its types here say no more. */
-export type ExchangeBroker = Broker & {
-  readonly connectionPool: { getConnection(index: number): Promise<ExchangeConnection> }
-  /** By API key. Null before the first connection. */
-  readonly versions: Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number }>> | null
-}
-
-interface ExchangeConnection {
-  readonly clientId: string
-  readonly socket: Pick<Socket, 'cork' | 'uncork' | 'write'>
-  readonly requestQueue: {
-    push(request: { readonly entry: Entry; readonly expectResponse: boolean; readonly requestTimeout: number; sendRequest(): void }): void
-    maybeThrottle(ms: number): void
-  }
-  isAuthenticated(): boolean
-  authenticate(): Promise<void>
-  failIfNotConnected(): void
-  nextCorrelationId(): number
-}
-
-interface Entry {
-  readonly apiKey: number
-  readonly apiName: string
-  readonly apiVersion: number
-  readonly correlationId: number
-  resolve(answer: { readonly payload: Buffer }): void
-  reject(reason: unknown): void
-}
+import { FatalError } from '../pipeline/errors.ts'
+import { type Broker, type Channel, REQUESTS } from './internals.ts'
 
 export interface ExchangeRequest {
   readonly apiKey: number
@@ -37,24 +8,26 @@ export interface ExchangeRequest {
   readonly body: readonly Buffer[]
   /** How long the answer may take. */
   readonly timeoutMs: number
+  /** Default: the connection for everything. */
+  readonly channel?: Channel
 }
-
-/** The connection for everything but fetches. */
-const REQUESTS = 0
 
 /**
  * One request on kafkajs's connection and queue, and the answer to it. kafkajs's own `send` copies a body twice, each time into zeroed memory
  * of the next power of two, which costs more than all the rest of writing events; here its pieces go to the socket as they are.
  */
 export async function exchange<Answer extends { readonly clientSideThrottleTime: number }>(
-  { connectionPool }: ExchangeBroker,
-  { apiKey, apiName, apiVersion, body, timeoutMs }: ExchangeRequest,
+  { connectionPool, versions }: Broker,
+  { apiKey, apiName, apiVersion, body, timeoutMs, channel = REQUESTS }: ExchangeRequest,
   decode: (payload: Buffer) => Answer,
 ): Promise<Answer> {
-  const connection = await connectionPool.getConnection(REQUESTS)
+  const { minVersion, maxVersion } = versions?.[apiKey] ?? { minVersion: apiVersion, maxVersion: apiVersion }
+  if (apiVersion < minVersion || apiVersion > maxVersion)
+    throw new FatalError(`the broker speaks versions ${minVersion} to ${maxVersion} of ${apiName}, not ${apiVersion}: Kafka 2.3 or later is needed`)
+  const connection = await connectionPool.getConnection(channel)
   if (!connection.isAuthenticated()) await connection.authenticate()
   connection.failIfNotConnected()
-  const { clientId, requestQueue, socket } = connection
+  const { clientId, requestQueue } = connection
   const correlationId = connection.nextCorrelationId()
   const pieces = [header({ apiKey, apiVersion, correlationId, clientId }, body), ...body]
   const { payload } = await new Promise<{ readonly payload: Buffer }>((resolve, reject) => {
@@ -63,10 +36,11 @@ export async function exchange<Answer extends { readonly clientSideThrottleTime:
       expectResponse: true,
       requestTimeout: timeoutMs,
       sendRequest: () => {
+        const { socket } = connection
         // In one call of the system, as far as it takes them.
-        socket.cork()
-        for (const piece of pieces) socket.write(piece)
-        socket.uncork()
+        socket?.cork()
+        for (const piece of pieces) socket?.write(piece)
+        socket?.uncork()
       },
     })
   })

@@ -1,5 +1,6 @@
-import { FatalError, RetryableError } from '../pipeline/errors.ts'
-import { READ_COMMITTED, type Broker } from './internals.ts'
+import { RetryableError } from '../pipeline/errors.ts'
+import { exchange, type ExchangeRequest } from './exchange.ts'
+import { FETCHES, READ_COMMITTED, type Broker } from './internals.ts'
 import { readInt64, type AbortedTransaction } from './record-decoder.ts'
 
 export interface FetchLimits {
@@ -21,36 +22,6 @@ export interface PartitionAnswer {
   readonly records: Buffer
 }
 
-/** What kafkajs's broker also has, and of which its types here say nothing: two connections, of which the second is for fetches. */
-export type PooledBroker = Broker & {
-  readonly connectionPool: {
-    readonly pool: readonly PooledConnection[]
-    getConnection(index: number): Promise<PooledConnection>
-    send(exchange: Exchange<FetchAnswer>): Promise<FetchAnswer>
-  }
-  readonly versions: Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number }>> | null
-}
-
-export interface PooledConnection {
-  readonly socket?: { destroy(error: Error): unknown }
-  readonly requestQueue: { rejectAll(error: Error): void }
-  isConnected(): boolean
-  disconnect(): Promise<unknown>
-}
-
-interface Exchange<Answer> {
-  readonly request: { readonly apiKey: number; readonly apiVersion: number; readonly apiName: string; encode(): Promise<EncodedRequest> }
-  readonly response: { decode(payload: Buffer): Promise<Answer>; parse(answer: Answer): Promise<Answer> }
-  readonly requestTimeout: number
-  readonly logResponseError: boolean
-}
-
-/** What kafkajs reads of its own encoder. */
-interface EncodedRequest {
-  readonly buf: Buffer
-  readonly buffer: Buffer
-}
-
 interface FetchAnswer {
   /** kafkajs holds the next request back for as long. */
   readonly clientSideThrottleTime: number
@@ -67,24 +38,24 @@ const PARTITION_BYTES = 28
 const NO_RECORDS = Buffer.alloc(0)
 
 /**
- * One Fetch request, read_committed, outside any fetch session. kafkajs's own throws for the first partition with an error and decodes
- * every record into objects of its own; so only its connection is used. A broker over its quota answers with no partition at all.
+ * One Fetch request, read_committed, outside any fetch session, over the connection for fetches. kafkajs's own throws for the first partition
+ * with an error and decodes every record into objects of its own. A broker over its quota answers with no partition at all.
  */
 export async function fetchFrom(
-  { connectionPool, versions }: PooledBroker,
+  broker: Broker,
   topic: string,
   positions: readonly (readonly [partition: number, offset: number])[],
   limits: FetchLimits,
 ): Promise<readonly PartitionAnswer[]> {
-  const { minVersion, maxVersion } = versions?.[FETCH] ?? { minVersion: VERSION, maxVersion: VERSION }
-  if (VERSION < minVersion || VERSION > maxVersion)
-    throw new FatalError(`the broker speaks versions ${minVersion} to ${maxVersion} of Fetch, not ${VERSION}: Kafka 2.3 or later is needed`)
-  const { errorCode, partitions } = await connectionPool.send({
-    request: { apiKey: FETCH, apiVersion: VERSION, apiName: 'Fetch', encode: async () => encode(topic, positions, limits) },
-    response: { decode: async (payload) => decode(payload), parse: async (answer) => answer },
-    requestTimeout: limits.maxWaitMs + ANSWER_MS,
-    logResponseError: false,
-  })
+  const request: ExchangeRequest = {
+    apiKey: FETCH,
+    apiName: 'Fetch',
+    apiVersion: VERSION,
+    body: [encode(topic, positions, limits)],
+    timeoutMs: limits.maxWaitMs + ANSWER_MS,
+    channel: FETCHES,
+  }
+  const { errorCode, partitions } = await exchange(broker, request, decode)
   if (errorCode !== 0) throw new RetryableError(`the broker refused to be read, with error code ${errorCode}`)
   return partitions
 }
@@ -93,7 +64,7 @@ function encode(
   topic: string,
   positions: readonly (readonly [partition: number, offset: number])[],
   { maxBytes, maxWaitMs, minBytes }: FetchLimits,
-): EncodedRequest {
+): Buffer {
   const name = Buffer.from(topic)
   const buffer = Buffer.alloc(41 + name.length + PARTITION_BYTES * positions.length)
   let at = 0
@@ -119,7 +90,7 @@ function encode(
   }
   int32(0) // nothing forgotten
   at = buffer.writeInt16BE(0, at) // no rack
-  return { buf: buffer, buffer }
+  return buffer
 }
 
 function decode(payload: Buffer): FetchAnswer {

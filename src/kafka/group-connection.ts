@@ -1,6 +1,6 @@
 import type { KafkaClient } from './client.ts'
+import { cutConnections, GivenUpError } from './cut.ts'
 import { explainKafkaError, GroupLostError } from './errors.ts'
-import { abandon, GivenUpError, isConnected } from './group-wire.ts'
 import type { Broker, Cluster } from './internals.ts'
 
 interface Link {
@@ -49,7 +49,7 @@ export class GroupConnection {
 
   /** kafkajs would open a closed connection again by itself, and two when two calls need it, of which it forgets one. */
   #openLink(): Link {
-    if (this.#link?.broker !== undefined && this.#link.broker !== null && !isConnected(this.#link.broker)) this.#giveUp(this.#link)
+    if (this.#link?.broker?.isConnected() === false) this.#giveUp(this.#link)
     this.#link ??= this.#open()
     return this.#link
   }
@@ -74,14 +74,20 @@ export class GroupConnection {
       return await cluster.findGroupCoordinator({ groupId: this.#groupId })
     } catch (error) {
       // Also what was being opened when it was given up.
-      abandon(cluster)
+      this.#cut(cluster)
       throw error
     }
   }
 
   #giveUp(link: Link): void {
     if (this.#link === link) this.#link = null
-    abandon(link.cluster)
-    for (const end of link.running) end(new GivenUpError(`the connection to the coordinator of ${this.#groupId} was closed`))
+    const reason = this.#cut(link.cluster)
+    for (const end of link.running) end(reason)
+  }
+
+  #cut(cluster: Cluster): GivenUpError {
+    const reason = new GivenUpError(`the connection to the coordinator of ${this.#groupId} was closed`)
+    cutConnections(cluster, reason)
+    return reason
   }
 }

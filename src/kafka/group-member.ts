@@ -9,8 +9,8 @@ import { assignPartitions, decodeClaim, encodeClaim, type Claim } from './group-
 import { HeldAssignment, type Assignment } from './group-assignment.ts'
 import { GroupConnection } from './group-connection.ts'
 import { fetchOffsets, isCoordinatorMoving, wireOffsets } from './group-offsets.ts'
-import { joinGroup } from './group-wire.ts'
 import type { Broker, Cluster, GroupMemberMetadata } from './internals.ts'
+import { joinGroup } from './join-request.ts'
 
 export type { Assignment } from './group-assignment.ts'
 

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import type { Socket } from 'node:net'
 import type { ISocketFactory, KafkaConfig, logCreator } from 'kafkajs'
 
 /**
@@ -12,44 +13,24 @@ export interface PartitionMetadata {
   readonly leader: number
 }
 
-export interface FetchRequest {
-  readonly isolationLevel: number
-  readonly maxWaitTime: number
-  readonly minBytes: number
-  readonly maxBytes: number
-  readonly topics: readonly {
-    readonly topic: string
-    readonly partitions: readonly { readonly partition: number; readonly fetchOffset: string; readonly maxBytes: number }[]
-  }[]
-}
-
-export interface WireRecord {
-  readonly offset: string
-  readonly timestamp: string
-  readonly key: Buffer | null
-  readonly value: Buffer | null
-  readonly isControlRecord: boolean
-  /** Of the whole record batch. */
-  readonly batchContext: {
-    readonly firstOffset: string
-    readonly lastOffsetDelta: number
-    readonly producerId: string
-    readonly inTransaction: boolean
-  }
-}
-
-export interface FetchedPartitionData {
-  readonly partition: number
-  readonly errorCode: number
-  readonly highWatermark: string
-  readonly lastStableOffset: string
-  readonly abortedTransactions: readonly { readonly producerId: string; readonly firstOffset: string }[]
-  readonly messages: readonly WireRecord[]
-}
-
 export interface GroupMemberMetadata {
   readonly memberId: string
   readonly memberMetadata: Buffer
+}
+
+export interface JoinRequest {
+  readonly groupId: string
+  readonly sessionTimeout: number
+  readonly rebalanceTimeout: number
+  readonly memberId: string
+  readonly groupProtocols: readonly { readonly name: string; readonly metadata: Buffer }[]
+}
+
+export interface JoinResponse {
+  readonly generationId: number
+  readonly leaderId: string
+  readonly memberId: string
+  readonly members: readonly GroupMemberMetadata[]
 }
 
 interface TransactionRequest {
@@ -63,8 +44,58 @@ interface TopicOffsets<Partition> {
   readonly partitions: readonly Partition[]
 }
 
+/** A request in the queue of a connection: who waits for the answer, and how it is sent once its turn has come. */
+interface QueuedRequest {
+  readonly entry: {
+    readonly apiKey: number
+    readonly apiName: string
+    readonly apiVersion: number
+    readonly correlationId: number
+    resolve(answer: { readonly payload: Buffer }): void
+    reject(reason: unknown): void
+  }
+  readonly expectResponse: boolean
+  readonly requestTimeout: number
+  sendRequest(): void
+}
+
+/** A field that is not readonly is one that is replaced here. */
+export interface Connection {
+  readonly clientId: string
+  /** None before the first connect. */
+  readonly socket?: Socket
+  readonly requestQueue: { push(request: QueuedRequest): void; maybeThrottle(ms: number): void; rejectAll(error: Error): void }
+  connect: () => Promise<unknown>
+  disconnect(): Promise<unknown>
+  isConnected(): boolean
+  isAuthenticated(): boolean
+  /** Nothing where there is no SASL. */
+  authenticate(): Promise<void>
+  /** Throws. */
+  failIfNotConnected(): void
+  nextCorrelationId(): number
+}
+
+export interface ConnectionPool {
+  /** Two, as `Channel` says. */
+  readonly pool: readonly Connection[]
+  /** Opens it where it is closed. */
+  getConnection(channel: Channel): Promise<Connection>
+}
+
+/** One connection for everything, and one for fetches, which hold up what is behind them. */
+export const REQUESTS = 0
+export const FETCHES = 1
+export type Channel = typeof REQUESTS | typeof FETCHES
+
 export interface Broker {
   readonly nodeId: number | string
+  readonly connectionPool: ConnectionPool
+  /** By API key. Null before the first connection. */
+  readonly versions: Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number }>> | null
+  /** Of one kind of request: the function that writes one. */
+  lookupRequest: (apiKey: number, versions: unknown) => (request: JoinRequest) => unknown
+  /** Over the connection for everything. */
   isConnected(): boolean
   initProducerId(request: { readonly transactionalId: string; readonly transactionTimeout: number }): Promise<{
     readonly producerId: string
@@ -75,23 +106,11 @@ export interface Broker {
   ): Promise<unknown>
   /** `transactionResult`: true commits. */
   endTxn(request: TransactionRequest & { readonly transactionResult: boolean }): Promise<unknown>
-  fetch(request: FetchRequest): Promise<{ readonly responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartitionData[] }[] }>
   listOffsets(request: {
     readonly isolationLevel: number
     readonly topics: readonly TopicOffsets<{ readonly partition: number; readonly timestamp: number | string }>[]
   }): Promise<{ readonly responses: readonly TopicOffsets<{ readonly partition: number; readonly errorCode: number; readonly offset: string }>[] }>
-  joinGroup(request: {
-    readonly groupId: string
-    readonly sessionTimeout: number
-    readonly rebalanceTimeout: number
-    readonly memberId: string
-    readonly groupProtocols: readonly { readonly name: string; readonly metadata: Buffer }[]
-  }): Promise<{
-    readonly generationId: number
-    readonly leaderId: string
-    readonly memberId: string
-    readonly members: readonly GroupMemberMetadata[]
-  }>
+  joinGroup(request: JoinRequest): Promise<JoinResponse>
   syncGroup(request: {
     readonly groupId: string
     readonly generationId: number
@@ -112,6 +131,11 @@ export interface Broker {
 }
 
 export interface Cluster {
+  readonly brokerPool: {
+    readonly seedBroker?: Broker
+    readonly brokers: Readonly<Partial<Record<string, Broker>>>
+    connectionPoolBuilder: { build(): Promise<ConnectionPool> }
+  }
   connect(): Promise<void>
   disconnect(): Promise<void>
   isConnected(): boolean

@@ -1,6 +1,5 @@
-import { FatalError } from '../pipeline/errors.ts'
-import { exchange, type ExchangeBroker } from './exchange.ts'
-import { protocolError } from './internals.ts'
+import { exchange } from './exchange.ts'
+import { protocolError, type Broker } from './internals.ts'
 
 export interface EncodedPartition {
   readonly topic: string
@@ -34,13 +33,10 @@ const ANSWER_MS = 40_000
  * that was refused; what became of the others is for the transaction to settle.
  */
 export async function produceTo(
-  broker: ExchangeBroker,
+  broker: Broker,
   transactionalId: string,
   partitions: readonly EncodedPartition[],
 ): Promise<readonly ProducedPartition[]> {
-  const { minVersion, maxVersion } = broker.versions?.[PRODUCE] ?? { minVersion: VERSION, maxVersion: VERSION }
-  if (VERSION < minVersion || VERSION > maxVersion)
-    throw new FatalError(`the broker speaks versions ${minVersion} to ${maxVersion} of Produce, not ${VERSION}: Kafka 2.3 or later is needed`)
   const body = encode(transactionalId, partitions)
   const answer = await exchange(broker, { apiKey: PRODUCE, apiName: 'Produce', apiVersion: VERSION, body, timeoutMs: ANSWER_MS }, decode)
   const refused = answer.partitions.find(({ errorCode }) => errorCode !== 0)

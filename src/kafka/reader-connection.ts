@@ -1,31 +1,17 @@
 import type { Clock } from '../pipeline/clock.ts'
 import { RetryableError } from '../pipeline/errors.ts'
 import type { KafkaClient } from './client.ts'
-import type { PooledBroker, PooledConnection } from './fetch-request.ts'
-import type { Cluster } from './internals.ts'
-
-/** The connections of a broker: one for everything, and one for fetches, which hold up what is behind them. */
-export const REQUESTS = 0
-export const FETCHES = 1
-type Channel = typeof REQUESTS | typeof FETCHES
+import { cutConnections } from './cut.ts'
+import { FETCHES, type Broker, type Channel, type Cluster } from './internals.ts'
 
 /** kafkajs itself tries a broker that accepts connections and says nothing for some minutes. */
 const OPEN_MS = 60_000
 
-/** kafkajs's cluster with what its types here say nothing of. */
-type PooledCluster = Cluster & {
-  readonly brokerPool: {
-    readonly seedBroker?: PooledBroker
-    readonly brokers: Readonly<Partial<Record<string, PooledBroker>>>
-    connectionPoolBuilder: { build(): Promise<never> }
-  }
-}
-
-/** A cluster's connections that can be ended at any time: kafkajs's own `disconnect` waits for every answer, a long poll's among them. */
+/** A cluster's connections, which can be ended at any time. */
 export class ReaderConnection {
   /** Rejects where no broker is reached. */
   readonly opened: Promise<void>
-  readonly #cluster: PooledCluster
+  readonly #cluster: Cluster
   readonly #topic: string
   readonly #opening = new Map<string, Promise<unknown>>()
   readonly #users = new Set<(reason: Error) => void>()
@@ -33,7 +19,7 @@ export class ReaderConnection {
   #ended: Error | null = null
 
   constructor(client: KafkaClient, topic: string, clock: Clock) {
-    this.#cluster = client.cluster() as PooledCluster // the class that internals.ts names has these fields in the pinned version
+    this.#cluster = client.cluster()
     this.#topic = topic
     this.opened = this.#open(clock)
     this.opened.catch(() => undefined) // told to whoever waits for it
@@ -75,11 +61,11 @@ export class ReaderConnection {
   }
 
   /** With the connection open: two callers that find it closed would open it twice, and kafkajs loses the first of the two sockets. */
-  async broker(nodeId: number, channel: Channel): Promise<PooledBroker> {
+  async broker(nodeId: number, channel: Channel): Promise<Broker> {
     const known = this.#cluster.brokerPool.brokers[nodeId]
     // Every fetch comes by here.
     if (channel === FETCHES && this.#ended === null && known?.connectionPool.pool.at(FETCHES)?.isConnected() === true) return known
-    const broker = (await this.#unlessEnded(() => this.#cluster.findBroker({ nodeId }))) as PooledBroker // as above
+    const broker = await this.#unlessEnded(() => this.#cluster.findBroker({ nodeId }))
     if (broker.connectionPool.pool[channel]?.isConnected() === true) return broker
     const key = `${nodeId}/${channel}`
     let opening = this.#opening.get(key)
@@ -95,11 +81,7 @@ export class ReaderConnection {
   end(reason: Error): void {
     this.#retired = true
     this.#ended = reason
-    const { brokerPool } = this.#cluster
-    // A first connection is tried again and again by kafkajs, unless it is told that there is no use.
-    brokerPool.connectionPoolBuilder = { build: () => Promise.reject(Object.assign(new Error(reason.message), { retriable: false })) }
-    const brokers = [brokerPool.seedBroker, ...Object.values(brokerPool.brokers)]
-    for (const connection of brokers.flatMap((broker) => broker?.connectionPool.pool ?? [])) endConnection(connection, reason)
+    cutConnections(this.#cluster, reason)
     for (const tell of this.#users) tell(reason)
   }
 
@@ -133,10 +115,4 @@ export class ReaderConnection {
   #endAgain(): void {
     if (this.#ended !== null) this.end(this.#ended)
   }
-}
-
-function endConnection(connection: PooledConnection, reason: Error): void {
-  connection.requestQueue.rejectAll(reason)
-  void connection.disconnect().catch(() => undefined)
-  connection.socket?.destroy(reason)
 }

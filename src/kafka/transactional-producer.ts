@@ -2,7 +2,6 @@ import { Backoff } from '../pipeline/backoff.ts'
 import { systemClock, type Clock } from '../pipeline/clock.ts'
 import type { KafkaClient } from './client.ts'
 import { errorTypes, explainKafkaError } from './errors.ts'
-import type { ExchangeBroker } from './exchange.ts'
 import { TRANSACTION_COORDINATOR, type Broker, type Cluster } from './internals.ts'
 import { produceTo, type EncodedPartition, type ProducedPartition } from './produce-request.ts'
 import { encodeBatch, releaseBatch, type BatchRecord, type Compression } from './record-batch.ts'
@@ -162,7 +161,7 @@ export class TransactionalProducer {
     const answers = await Promise.allSettled(
       [...Map.groupBy(encoded, ({ topic, partition }) => leaderOf(cluster, topic, partition))].map(async ([leader, entries]) => {
         const broker: Broker = await cluster.findBroker({ nodeId: leader })
-        return await produceTo(broker as ExchangeBroker, this.#id, entries) // the class that internals.ts names has all of it
+        return await produceTo(broker, this.#id, entries)
       }),
     )
     const failed = answers.find((answer) => answer.status === 'rejected')

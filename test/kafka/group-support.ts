@@ -3,7 +3,7 @@ import { pino } from 'pino'
 import { onTestFinished } from 'vitest'
 import type { KafkaClient } from '../../src/kafka/client.ts'
 import { GroupMember, type Assignment, type GroupMemberOptions } from '../../src/kafka/group-member.ts'
-import { abandon } from '../../src/kafka/group-wire.ts'
+import { cutConnections } from '../../src/kafka/cut.ts'
 import type { Cluster } from '../../src/kafka/internals.ts'
 import { systemClock, type Clock } from '../../src/pipeline/clock.ts'
 import { RetryableError } from '../../src/pipeline/errors.ts'
@@ -54,7 +54,7 @@ export function mortal(client: KafkaClient): { readonly client: KafkaClient; kil
     },
     kill() {
       isDead = true
-      for (const cluster of clusters) abandon(cluster)
+      for (const cluster of clusters) cutConnections(cluster, new Error('killed'))
     },
   }
 }
@@ -71,7 +71,7 @@ export async function silenceable(client: KafkaClient): Promise<SilenceableClien
   const hole = createServer((socket) => void taken.add(socket.on('error', () => undefined)))
   await new Promise<void>((resolve) => hole.listen(0, '127.0.0.1', resolve))
   const { port } = hole.address() as AddressInfo // it listens on a port
-  const clusters: PooledCluster[] = []
+  const clusters: Cluster[] = []
   let isSilent = false
   return {
     client: {
@@ -79,24 +79,20 @@ export async function silenceable(client: KafkaClient): Promise<SilenceableClien
       cluster() {
         if (isSilent) return clientOf([`127.0.0.1:${port}`]).cluster()
         const cluster = client.cluster()
-        clusters.push(cluster as PooledCluster) // what a cluster of kafkajs is made of
+        clusters.push(cluster)
         return cluster
       },
     },
     silence() {
       isSilent = true
       for (const { brokerPool } of clusters)
-        for (const { connectionPool } of Object.values(brokerPool.brokers)) for (const { socket } of connectionPool.pool) socket?.pause()
+        for (const broker of Object.values(brokerPool.brokers)) for (const { socket } of broker?.connectionPool.pool ?? []) socket?.pause()
     },
     async dispose() {
       for (const socket of taken) socket.destroy()
       await new Promise((resolve) => hole.close(resolve))
     },
   }
-}
-
-type PooledCluster = Cluster & {
-  readonly brokerPool: { readonly brokers: Readonly<Record<string, { readonly connectionPool: { readonly pool: readonly { readonly socket?: Socket }[] } }>> }
 }
 
 /** A process that can be stopped as by SIGSTOP: no timer fires, and those that fell due all do when it goes on. */
