@@ -67,6 +67,8 @@ export class TapSimulation {
   readonly counters = new Counters()
   request: HttpRequest
   inputs: readonly TapInputConfig[]
+  /** Each input in a process of its own: they share nothing but the buffer. */
+  areApart = false
   #starts = 0
   #running: { readonly sources: readonly Source[]; readonly stop: AbortController; readonly work: Promise<unknown> } | null = null
 
@@ -89,10 +91,15 @@ export class TapSimulation {
     })
   }
 
-  sources(): Promise<Source[]> {
+  async sources(): Promise<Source[]> {
+    const processes = this.areApart ? this.inputs.map((input) => [input]) : [this.inputs]
+    return (await Promise.all(processes.map((inputs) => this.#process(inputs)))).flat()
+  }
+
+  #process(inputs: readonly TapInputConfig[]): Promise<Source[]> {
     const { clock, log, conditions, counters } = this
     const random = new Random(this.#starts++, 'jitter')
-    return createTapSources(this.inputs, { clock, log, quotaLog: this.buffer, conditions, counters, request: (request) => this.request(request), random: () => random.next() })
+    return createTapSources(inputs, { clock, log, quotaLog: this.buffer, conditions, counters, request: (request) => this.request(request), random: () => random.next() })
   }
 
   /** Begins collecting, as a process that has just started. Time moves only where a test moves it. */

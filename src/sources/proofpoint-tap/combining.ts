@@ -1,5 +1,5 @@
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
-import type { PassRules } from './passes.ts'
+import type { PassRules } from './steps.ts'
 import type { RequestLimit } from './quotas.ts'
 import type { PoolName } from './services.ts'
 import { stretchFactor } from './stretch.ts'

@@ -2,6 +2,7 @@ import type { Hole, Window } from '../../pipeline/unit.ts'
 import { FailingPiece } from './failing-piece.ts'
 import { HORIZON_MS } from './config.ts'
 import { HoleBook } from './holes.ts'
+import type { Instant, Loss, PassRules, PassTerms, Step } from './steps.ts'
 import { cutWindow, floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, WindowLength } from './windows.ts'
 
 /** A window ends so long before the server's time: one that is still current is refused. */
@@ -16,47 +17,6 @@ const LIGHT_OVERLAP_MS = 2 * MINUTE_MS
 export const FORGET_AFTER_MS = 60 * SECOND_MS
 /** A failing piece can become a hole after so long. */
 const HOLE_AFTER_MS = HOUR_MS
-
-export interface PassRules {
-  readonly periodMs: number
-  readonly lookBackMs: number
-  readonly sweepPeriodMs: number
-}
-
-/** How a pass is made. */
-export interface PassTerms {
-  /** Only a full pass moves the mark. */
-  readonly isFull: boolean
-  /** It begins here. */
-  readonly cursor: number
-  /** The mark goes no further, or Infinity: there the other services are, whose requests this one is to share. */
-  readonly markCap: number
-  readonly holeAfterMs: number
-}
-
-export interface Instant {
-  /** The API's clock; never ahead of it. */
-  readonly server: number
-  /** Whether the API has told its time yet. */
-  readonly isKnown: boolean
-  /** The local clock, epoch milliseconds. */
-  readonly local: number
-  readonly monotonic: number
-}
-
-/** What to ask for next: `probe` is a window behind a failing piece, to see whether the API otherwise answers; `hole` a hole to try again. */
-export interface Step {
-  readonly kind: 'read' | 'probe' | 'hole'
-  readonly window: Window
-  /** Nothing is due behind this window. */
-  readonly isLast: boolean
-}
-
-/** What the API no longer keeps; of a hole, reading has gone on behind it. */
-export interface Loss {
-  readonly kind: 'gap' | 'hole-lost'
-  readonly window: Window
-}
 
 interface Pass {
   readonly terms: PassTerms

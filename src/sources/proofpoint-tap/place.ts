@@ -1,4 +1,4 @@
-import type { PassTerms } from './passes.ts'
+import type { PassTerms } from './steps.ts'
 import type { Round } from './round.ts'
 import type { OpenWindow, Requester, WindowRequest } from './window-request.ts'
 

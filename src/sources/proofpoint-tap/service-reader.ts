@@ -8,17 +8,18 @@ import type { Company } from './company.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import { TapError, type FailureKind } from './errors.ts'
 import { FingerprintTable } from './fingerprints.ts'
-import { LIVE_EDGE_MS, Passes, type Instant, type Loss, type Step } from './passes.ts'
+import { LIVE_EDGE_MS, Passes } from './passes.ts'
+import type { Instant, Loss, Step } from './steps.ts'
 import type { Place, Traveller } from './place.ts'
-import type { ResponsePart } from './response.ts'
+import { readWindow, type Failed, type ReadingContext, type Whole } from './read-window.ts'
 import type { ServerTime } from './server-time.ts'
 import { ServicePulls } from './service-pulls.ts'
 import { ServiceWaits } from './service-waits.ts'
 import { ownTarget } from './targets.ts'
 import { TimeDoubts } from './time-doubts.ts'
 import { WindowLog } from './window-log.ts'
-import type { OpenWindow, WindowRequest } from './window-request.ts'
-import { floorToSecond, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, writeTime, writeWindow } from './windows.ts'
+import type { WindowRequest } from './window-request.ts'
+import { floorToSecond, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, writeWindow } from './windows.ts'
 
 export interface ReaderDependencies {
   readonly clock: Clock
@@ -44,19 +45,6 @@ const CAUGHT_UP_MS = 10 * MINUTE_MS
 const PIECE_AT_FAULT: ReadonlySet<FailureKind> = new Set(['broken', 'refused', 'too-short'])
 const TOO_MUCH: ReadonlySet<FailureKind> = new Set(['broken', 'refused'])
 
-interface Whole {
-  readonly step: Step
-  readonly last: ResponsePart | null
-  readonly requestedAt: number
-  readonly servedTo: number
-  readonly isTooMuch: boolean
-}
-
-interface Failed {
-  readonly step: Step
-  readonly error: TapError
-}
-
 /** Reads one service from one state on: pass after pass, as units. Its state belongs to one call of `units`. */
 export class ServiceReader implements Traveller {
   readonly #input: TapInputConfig
@@ -71,6 +59,7 @@ export class ServiceReader implements Traveller {
   readonly #pulls: ServicePulls
   readonly #doubts: TimeDoubts
   readonly #windowLog: WindowLog
+  readonly #reading: ReadingContext
   #isLive = false
   /** The pass is one of several services. */
   #isShared = false
@@ -98,6 +87,7 @@ export class ServiceReader implements Traveller {
     this.#waits.showHoles(this.#passes.holes)
     this.#pulls = new ServicePulls(input, service, { ...deps, log: this.#log })
     this.#windowLog = new WindowLog(this.#log, deps.clock)
+    this.#reading = { pulls: this.#pulls, position: this.#passes, log: this.#windowLog, client: deps.client, signal }
     this.#isStartOpen = state.readAt === 0 && state.startTime === null
     this.#doubts = new TimeDoubts(deps.time, state.readAt === 0 ? -Infinity : state.settled)
     this.#startedAt = deps.clock.monotonic()
@@ -169,7 +159,7 @@ export class ServiceReader implements Traveller {
         if (!this.#doubts.areToBeCleared) return
         await this.#askTime()
       } else {
-        const result = yield* this.#read(step, place)
+        const result = yield* readWindow(step, () => place.open(this.#requestFor(step)), this.#reading)
         if ('error' in result) {
           yield* this.#afterFailure(result)
         } else {
@@ -177,40 +167,6 @@ export class ServiceReader implements Traveller {
           this.#pulls.progressed()
         }
       }
-    }
-  }
-
-  /** All units of a window but the last, whose position moves the mark. */
-  async *#read(planned: Step, place: Place): AsyncGenerator<Unit, Whole | Failed, undefined> {
-    let step = planned
-    let held: ResponsePart | null = null
-    let opened: OpenWindow | null = null
-    try {
-      opened = await place.open(this.#requestFor(planned))
-      const { requestedAt } = opened
-      step = opened.step
-      const { window } = step
-      for (let part = await opened.next(); part !== null; part = await opened.next()) {
-        if (held !== null) yield this.#pulls.unit(window, held, this.#passes)
-        held = part
-      }
-      const { received, duplicates, invalidUtf8, queryEndTime, isTooMuch } = opened.result()
-      const servedTo = floorToSecond(Math.min(window.to, queryEndTime ?? window.to))
-      if (servedTo <= window.from) throw new TapError('broken', `the API was asked for ${writeWindow(window)} and answers only up to ${writeTime(servedTo)}`)
-      this.#pulls.received(received, duplicates)
-      if (invalidUtf8 > 0) this.#windowLog.repaired(window, invalidUtf8)
-      return { step, last: held, requestedAt, servedTo, isTooMuch }
-    } catch (error) {
-      this.#signal.throwIfAborted()
-      const failure = error instanceof TapError ? error : this.#deps.client.failureOf(error)
-      if (held !== null) {
-        // Real events all the same; their fingerprints keep them from coming again.
-        this.#pulls.received(held.events, 0)
-        yield this.#pulls.unit(step.window, held, this.#passes)
-      }
-      return { step, error: failure }
-    } finally {
-      await opened?.close()
     }
   }
 

@@ -1,4 +1,4 @@
-import type { PassRules } from './passes.ts'
+import type { PassRules } from './steps.ts'
 import type { RequestLimit } from './quotas.ts'
 import { HOUR_MS, MINUTE_MS } from './windows.ts'
 

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
 import type { Hole, Window } from '../../pipeline/unit.ts'
-import type { Step } from './passes.ts'
+import type { Step } from './steps.ts'
 import { HOUR_MS, MINUTE_MS, writeTime, writeWindow } from './windows.ts'
 
 /** What one service says about its windows. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Passes, type Instant, type PassRules, type Step } from '../../../src/sources/proofpoint-tap/passes.ts'
+import { Passes } from '../../../src/sources/proofpoint-tap/passes.ts'
+import type { Instant, PassRules, Step } from '../../../src/sources/proofpoint-tap/steps.ts'
 import { cutWindow, HOUR_MS, LONGEST_WINDOW_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, WindowLength, writeWindow } from '../../../src/sources/proofpoint-tap/windows.ts'
 
 const START = Date.parse('2026-11-20T00:00:00Z')

@@ -2,12 +2,22 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { TapFault } from '../../../src/simulator/tap-faults.ts'
 import { Random } from '../../../src/simulator/tap-random.ts'
+import type { TapServiceName } from '../../../src/sources/proofpoint-tap/config.ts'
 import { DAY, HOUR, inputConfig, MINUTE, SECOND, serviceConfig, START, TapSimulation } from '../../support/tap-simulation.ts'
 
 /** Events are created in this time; then it runs on until all of it is settled. */
 const HOURS = 4
 
+/** One service that asks for itself, or the four of them sharing their requests. */
+type Setting = 'alone' | 'shared'
+
+const NAMES: Readonly<Record<Setting, readonly TapServiceName[]>> = {
+  alone: ['messagesBlocked'],
+  shared: ['clicksBlocked', 'clicksPermitted', 'messagesBlocked', 'messagesDelivered'],
+}
+
 interface Scenario {
+  readonly setting: Setting
   readonly seed: number
   readonly periodMs: number
   readonly lookBackMs: number
@@ -23,13 +33,15 @@ interface Scenario {
   readonly latencyMs: number
 }
 
+const ENDPOINTS = ['/v2/siem/all', '/v2/siem/messages/blocked', '/v2/siem/clicks/permitted']
+
 const minutes = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max }).map((value) => value * MINUTE)
 
 /** A fault that begins and ends while events are created. */
 const fault: fc.Arbitrary<TapFault> = fc
-  .record({ begin: minutes(0, 180), length: minutes(1, 60), probability: fc.constantFrom(0.3, 0.8, 1) })
-  .chain(({ begin, length, probability }) => {
-    const scope = { from: START + begin, until: START + begin + length, probability }
+  .record({ begin: minutes(0, 180), length: minutes(1, 60), probability: fc.constantFrom(0.3, 0.8, 1), path: fc.constantFrom(null, null, ...ENDPOINTS) })
+  .chain(({ begin, length, probability, path }) => {
+    const scope = { from: START + begin, until: START + begin + length, probability, ...(path !== null && { path }) }
     return fc.constantFrom<TapFault>(
       { kind: 'status', status: 503, body: 'Service Unavailable', ...scope },
       { kind: 'status', status: 429, retryAfter: 120, ...scope },
@@ -56,16 +68,21 @@ const fault: fc.Arbitrary<TapFault> = fc
   })
 
 /** A minute that the API cannot serve for a while, with whatever window it is asked for: long enough to become a hole, or not. */
-const hole: fc.Arbitrary<TapFault> = fc.record({ begin: minutes(0, 120), minute: minutes(-60, 60), length: minutes(10, 180) }).map(({ begin, minute, length }) => ({
-  kind: 'status', status: 500, body: 'index unavailable', minute: START + Math.max(0, begin + minute), from: START + begin, until: START + begin + length,
-}))
+const hole: fc.Arbitrary<TapFault[]> = fc
+  .record({ begin: minutes(0, 120), minute: minutes(-60, 60), length: minutes(10, 180), isOfAll: fc.boolean() })
+  .map(({ begin, minute, length, isOfAll }) => {
+    const scope = { minute: START + Math.max(0, begin + minute), from: START + begin, until: START + begin + length }
+    const broken = { kind: 'status', status: 500, body: 'index unavailable', ...scope } as const
+    return isOfAll ? [broken] : ['/v2/siem/all', '/v2/siem/messages/blocked'].map((path) => ({ ...broken, path }))
+  })
 
-const scenario: fc.Arbitrary<Scenario> = fc.record({
+const scenario = (setting: Setting): fc.Arbitrary<Scenario> => fc.record({
+  setting: fc.constant(setting),
   seed: fc.integer({ min: 1, max: 1_000_000 }),
   periodMs: fc.constantFrom(MINUTE, 5 * MINUTE, 10 * MINUTE),
   lookBackMs: fc.constantFrom(0, 10 * MINUTE, 45 * MINUTE, 59 * MINUTE),
   sweepPeriodMs: fc.constantFrom(0, 15 * MINUTE, 30 * MINUTE),
-  faults: fc.tuple(fc.array(fault, { maxLength: 3 }), fc.array(hole, { maxLength: 1 })).map((lists) => lists.flat()),
+  faults: fc.tuple(fc.array(fault, { maxLength: 3 }), fc.array(hole, { maxLength: 1 })).map((lists) => lists.flat(2)),
   lostAppends: fc.constantFrom(0, 0.05, 0.2),
   unknownAppends: fc.constantFrom(0, 0.05, 0.2),
   restarts: fc.array(fc.integer({ min: 1, max: 230 }), { maxLength: 3 }),
@@ -74,6 +91,7 @@ const scenario: fc.Arbitrary<Scenario> = fc.record({
 })
 
 interface Expected {
+  readonly service: TapServiceName
   readonly text: string
   readonly copies: number
   /** The look-back covers all of them. */
@@ -81,24 +99,24 @@ interface Expected {
 }
 
 /** Late, flapping, byte-identical events, some of them exactly on the ends of minutes; some too late for the look-back. */
-function addEvents(simulation: TapSimulation, { seed, lookBackMs }: Scenario): Expected[] {
-  const random = new Random(seed, 'schedule')
+function addEvents(simulation: TapSimulation, service: TapServiceName, { setting, seed, lookBackMs }: Scenario): Expected[] {
+  const random = new Random(seed, 'schedule', service)
   const between = (low: number, high: number): number => low + Math.floor(random.next() * (high - low + 1))
-  return Array.from({ length: 150 }, (_, index) => {
+  return Array.from({ length: 150 / NAMES[setting].length }, (_, index) => {
     const createdAt = START + (random.chance(0.2) ? between(0, HOURS * 60) * MINUTE : between(0, HOURS * HOUR))
     const isCovered = !random.chance(0.05)
     const copies = random.chance(0.15) ? between(2, 4) : 1
     const content = {
-      GUID: `event ${index}`,
+      GUID: `${service} ${index}`,
       threatsInfoMap: [{ threatID: 'a', classification: 'phish' }, { threatID: 'b', classification: 'malware' }],
     }
     for (let copy = 0; copy < copies; copy += 1) {
       const visibleAt = createdAt + (isCovered ? between(0, lookBackMs) : lookBackMs + between(0, HOUR))
       const hiddenFrom = between(visibleAt, Math.max(visibleAt, createdAt + lookBackMs))
       const hidden = isCovered && random.chance(0.2) ? [[hiddenFrom, between(hiddenFrom, Math.max(hiddenFrom, createdAt + lookBackMs))] as const] : []
-      simulation.model.events.add({ service: 'messagesBlocked', createdAt, visibleAt, hidden, content })
+      simulation.model.events.add({ service, createdAt, visibleAt, hidden, content })
     }
-    return { text: `event ${index}`, copies, isCovered }
+    return { service, text: `${service} ${index}`, copies, isCovered }
   })
 }
 
@@ -135,8 +153,8 @@ async function run(simulation: TapSimulation, plan: Scenario, untilMinute: numbe
 
 function newSimulation(plan: Scenario): TapSimulation {
   const { periodMs: requestPeriodMs, lookBackMs, sweepPeriodMs, seed, latencyMs } = plan
-  const services = [serviceConfig('messagesBlocked', { requestPeriodMs, lookBackMs, sweepPeriodMs })]
-  return new TapSimulation([inputConfig({ services })], { model: { seed }, latencyMs })
+  const services = NAMES[plan.setting].map((name) => serviceConfig(name, { requestPeriodMs, lookBackMs, sweepPeriodMs }))
+  return new TapSimulation([inputConfig({ services, endpointMode: 'combined' })], { model: { seed }, latencyMs })
 }
 
 function check(simulation: TapSimulation, expected: readonly Expected[]): void {
@@ -150,19 +168,19 @@ function check(simulation: TapSimulation, expected: readonly Expected[]): void {
 }
 
 describe('a simulation of hours', () => {
-  it('brings every event that shows within the look-back into the buffer exactly once', async () => {
+  it.each([['alone', 16], ['shared', 8]] as const)('brings every event that shows within the look-back into the buffer exactly once: %s', async (setting, numRuns) => {
     await fc.assert(
-      fc.asyncProperty(scenario, async (plan) => {
+      fc.asyncProperty(scenario(setting), async (plan) => {
         const simulation = newSimulation(plan)
-        const expected = addEvents(simulation, plan)
+        const expected = NAMES[setting].flatMap((service) => addEvents(simulation, service, plan))
         await run(simulation, plan, HOURS * 60 + 5 * 60)
         check(simulation, expected)
         expect(simulation.buffer.gaps).toEqual([])
-        expect((await simulation.buffer.loadService('12345', 'messagesBlocked'))?.holes).toEqual([])
+        for (const service of NAMES[setting]) expect((await simulation.buffer.loadService('12345', service))?.holes).toEqual([])
         expect(simulation.model.log.mostInADay('siem')).toBeLessThanOrEqual(1_800)
         expect(simulation.model.log.entries.length).toBeLessThanOrEqual(simulation.buffer.requestsCounted())
       }),
-      { seed: 20261124, numRuns: 24, endOnFailure: true },
+      { seed: 20261124, numRuns, endOnFailure: true },
     )
   }, 120_000)
 
