@@ -42,11 +42,11 @@ const stop = new AbortController()
 const taken = Promise.withResolvers<undefined>()
 let begun = 0
 let delivered = 0
-// Each shipment takes its first batch, and no second one until all that the buffer reads ahead has had time to come.
+// One shipment could hold it all; its receiver takes one batch, and no second one until what the buffer reads ahead has had time to come.
 const running = supervise({
   sources: [],
   outputs: [{
-    name: 'a', transforms: [], shipmentsInFlight: IN_FLIGHT, maxShipmentEvents: 10_000, maxShipmentBytes: 64 * 1024 * 1024, startFrom: 'oldest',
+    name: 'a', transforms: [], shipmentsInFlight: IN_FLIGHT, maxShipmentEvents: Infinity, maxShipmentBytes: Infinity, startFrom: 'oldest',
     sink: {
       maxShipmentsInFlight: IN_FLIGHT,
       ship: () => async (batches: AsyncIterable<Batch>) => {

@@ -140,6 +140,14 @@ describeKafka('processes that share the events of an output', () => {
     expect(generations(process).length).toBeGreaterThan(1)
   })
 
+  test('inputs that are given back are another\'s at once, though their owner has not ended', async () => {
+    const topics = await makeTopics({ groupTimeouts: { sessionTimeoutMs: 25_000 } })
+    const [first, second] = [await topics.open(), await topics.open()]
+    await (await first.ownInputs(AbortSignal.timeout(10_000))).release()
+    await (await second.ownInputs(AbortSignal.timeout(10_000))).release()
+    await (await first.ownInputs(AbortSignal.timeout(10_000))).release()
+  })
+
   test('an output whose receiver takes nothing holds up no other', async () => {
     const topics = await makeTopics({ partitions: 2 })
     await topics.append(numbered(0, 1_000))
