@@ -47,7 +47,7 @@ export async function measureRestore(bench: Bench, kafka: KafkaSide): Promise<st
   for (let round = 0; round < ROUNDS; round += 1) {
     bench.api.forget('request')
     const startedAt = performance.timeOrigin + performance.now()
-    const collector = await bench.collector({ period: 3600, probed: false, awaitRequest: false, buffer: kafka.buffer(prefix, 'none') })
+    const collector = await bench.collector({ period: 3600, probed: false, awaitRequest: false, buffer: kafka.buffer(prefix, 'gzip') })
     starts.push((await bench.api.number('request', 'at')) - startedAt)
     await collector.end('SIGTERM')
   }
@@ -66,7 +66,7 @@ async function writeMonth(kafka: KafkaSide, prefix: string): Promise<void> {
     spec.name === topics.state ? { ...spec, config: { 'cleanup.policy': 'compact', 'min.compaction.lag.ms': String(24 * 60 * MINUTE_MS) } } : spec,
   )
   await ensureTopics(kafka.client, specs, { create: true })
-  const buffer = await kafka.open(prefix, 'none')
+  const buffer = await kafka.open(prefix, 'gzip')
   try {
     await writeRequests(kafka, topics)
     const ownership = await buffer.ownInputs(AbortSignal.timeout(60_000))
