@@ -2,6 +2,8 @@
 pip install kafka-python fastavro; python3 examples/read-events.py kafka:9092 proofpoint_tap.events my-group"""
 import io, json, pathlib, sys
 import fastavro, fastavro.schema, kafka
+if len(sys.argv) != 4:
+    sys.exit(__doc__)
 brokers, topic, group = sys.argv[1:]
 schema = json.loads((pathlib.Path(__file__).parents[1] / "schemas" / "tap-event.avsc").read_text())
 canonical = fastavro.schema.to_parsing_canonical_form(schema)

@@ -31,10 +31,6 @@ const OUT_OF_RANGE = new Set(['OFFSET_OUT_OF_RANGE'])
 const TOO_LARGE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'])
 /** Only a person can mend these. */
 const FATAL = new Set([
-  'TOPIC_AUTHORIZATION_FAILED',
-  'GROUP_AUTHORIZATION_FAILED',
-  'CLUSTER_AUTHORIZATION_FAILED',
-  'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
   'UNSUPPORTED_VERSION',
   'UNSUPPORTED_SASL_MECHANISM',
   'ILLEGAL_SASL_STATE',
@@ -49,17 +45,20 @@ const FATAL = new Set([
 export function explainKafkaError(error: unknown, doing: string): Error {
   if (error instanceof RetryableError || error instanceof FatalError) return error
   const types = errorTypes(error)
-  const message = `${doing}: ${describeRoot(rootOf(error))}`
+  const cause = rootOf(error)
+  const message = `${doing}: ${describeRoot(cause)}`
   const has = (set: ReadonlySet<string>): boolean => types.some((type) => set.has(type))
-  if (has(FENCED)) return new FencedError(message, { cause: error })
-  if (has(GROUP_LOST)) return new GroupLostError(message, { cause: error })
-  if (has(OUT_OF_RANGE)) return new OffsetOutOfRangeError(message, { cause: error })
+  if (has(FENCED)) return new FencedError(message, { cause })
+  if (has(GROUP_LOST)) return new GroupLostError(message, { cause })
+  if (has(OUT_OF_RANGE)) return new OffsetOutOfRangeError(message, { cause })
   if (types.includes('INVALID_REPLICATION_FACTOR'))
-    return new FatalError(`${message}. Set buffer.config.replication_factor to no more than there are brokers`, { cause: error })
-  if (has(TOO_LARGE)) return new FatalError(`${message}. Raise max.message.bytes of the topic`, { cause: error })
-  if (has(FATAL)) return new FatalError(message, { cause: error })
-  if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check buffer.config.sasl`, { cause: error })
-  return new RetryableError(message, { cause: error })
+    return new FatalError(`${message}. Set buffer.config.replication_factor to no more than there are brokers`, { cause })
+  if (has(TOO_LARGE)) return new FatalError(`${message}. Raise max.message.bytes of the topic`, { cause })
+  if (types.some((type) => type.endsWith('AUTHORIZATION_FAILED')))
+    return new FatalError(`${message}. This user lacks a right; the README says which it needs (Rights)`, { cause })
+  if (has(FATAL)) return new FatalError(message, { cause })
+  if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check buffer.config.sasl`, { cause })
+  return new RetryableError(message, { cause })
 }
 
 export function isRebalance(error: unknown): boolean {

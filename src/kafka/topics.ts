@@ -35,7 +35,7 @@ export async function ensureTopics(client: KafkaClient, specs: readonly TopicSpe
     if (missing.length > 0 && !create)
       throw new TopicsMissingError(
         `these topics do not exist: ${missing.map(({ name }) => name).join(', ')}. ` +
-          'With create_topics: false they must be made first, with the settings that the documentation names',
+          'With create_topics: false they must be made first, with the settings that the README names, and a user without the right to see them is told the same',
       )
     if (missing.length > 0) {
       await createTopics(admin, missing)

@@ -55,6 +55,11 @@ test('what happened to new topics is told, and not that something did', () => {
   expect(explained.message).toBe('writing: the broker says POLICY_VIOLATION (topic one)')
 })
 
+test('what a user may not do leads to the rights', () => {
+  for (const type of ['GROUP_AUTHORIZATION_FAILED', 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED'])
+    expect(explainKafkaError(retried(protocolError(type)), 'writing').message).toBe(`writing: the broker says ${type}. This user lacks a right; the README says which it needs (Rights)`)
+})
+
 test('the broker is named once', () => {
   const explain = (message: string, broker: string): string => explainKafkaError(connectionError(message, { broker }), 'reading').message
   expect(explain('Connection timeout', 'kafka:9092')).toBe('reading: Connection timeout (broker kafka:9092)')

@@ -119,7 +119,7 @@ class KafkaBuffer implements EventBuffer {
     for (let isNews = true; ; isNews = false) {
       const assignment = await this.#inputs.join(waiting)
       if (assignment.partitions.length > 0) return this.#owned(assignment)
-      if (isNews) log.info('Another collector reads the inputs; standing by, and delivering a share of the events')
+      if (isNews) log.info('Another collector reads the inputs; standing by')
       await ended(AbortSignal.any([assignment.ending, assignment.lost, waiting]))
       await assignment.release()
     }
