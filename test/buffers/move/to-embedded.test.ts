@@ -115,7 +115,11 @@ describeKafka('a move to the embedded buffer', () => {
       }
     }
     expect(windows('buffer.db')).toEqual(windows('buffer.db.moved'))
-    // And to Kafka once more, and back.
+  })
+
+  test('may be followed by one to Kafka, and by one back', async () => {
+    const { dir, kafka, before } = await filledKafka()
+    await moveToEmbedded(backOptions(dir, kafka))
     const again = kafkaOptions(await sharedBroker())
     await moveToKafka(moveOptions(dir, again))
     await moveToEmbedded(backOptions(dir, again))
