@@ -11,12 +11,19 @@ import type { Measured } from './window.ts'
 const STILL_MS = 1_500
 
 /** One window from the API into the buffer, while the receiver is away: from its request to the last event that is durable. */
-export async function measureIntoBuffer(bench: Bench, bytes: number, kafka: KafkaSide | null, compression: Compression = 'none'): Promise<Measured> {
+export async function measureIntoBuffer(
+  bench: Bench,
+  bytes: number,
+  kafka: KafkaSide | null,
+  compression: Compression = 'none',
+): Promise<Measured> {
   await rm(join(bench.dir, 'state'), { recursive: true, force: true })
   const prefix = kafka?.prefix() ?? ''
-  const collector = await bench.collector({ period: 1, probed: false, ...(kafka !== null && { buffer: kafka.buffer(prefix, compression) }) })
+  const buffer = kafka?.buffer(prefix, compression)
+  const collector = await bench.collector({ period: 1, probed: false, ...(buffer !== undefined && { buffer }) })
   const offsets = kafka?.offsets(prefix)
-  const size = offsets === undefined ? async () => (await readSnapshot(join(bench.dir, 'state'))).outputs[0]?.backlogEvents ?? 0 : () => offsets.count()
+  const embedded = async (): Promise<number> => (await readSnapshot(join(bench.dir, 'state'))).outputs[0]?.backlogEvents ?? 0
+  const size = offsets === undefined ? embedded : () => offsets.count()
   const pid = collector.process.pid ?? 0
   try {
     // The first request only asks for the time.
@@ -41,7 +48,11 @@ export async function measureIntoBuffer(bench: Bench, bytes: number, kafka: Kafk
 }
 
 /** When the size last changed, once it is at least `enough`, and what `sample` said then. */
-async function lastGrowth(size: () => Promise<number>, enough: number, sample: () => number): Promise<{ readonly at: number; readonly sample: number }> {
+async function lastGrowth(
+  size: () => Promise<number>,
+  enough: number,
+  sample: () => number,
+): Promise<{ readonly at: number; readonly sample: number }> {
   let last = { at: 0, size: -1, sample: 0 }
   for (;;) {
     const found = await size()

@@ -2,8 +2,8 @@
 const MAX_KEPT_BYTES = 16 * 1024 * 1024
 
 /**
- * Memory for what lives as long as one unit is written: given out piece by piece, and again from its start after `clear`. Made anew for each
- * unit it would be garbage that the collector sees late and then stops the world for.
+ * Memory for what lives as long as one unit is written: given out piece by piece, and again from its start after `clear`. Made anew for
+ * each unit it would be garbage that is seen late and then stops the world.
  */
 export class Arena {
   #memory = Buffer.alloc(0)

@@ -14,7 +14,8 @@ const MB = 1e6
 /** The cases of the Kafka buffer, each beside what it is compared with. */
 export async function runKafkaCases(bench: Bench, kafka: KafkaSide, quick: boolean): Promise<void> {
   const rounds = quick ? 1 : 3
-  const rows = [...(await intoBuffer(bench, kafka, (quick ? 100 : 300) * MB, rounds)), ...(await delivery(bench, kafka, quick ? 100_000 : 300_000, rounds))]
+  const rows = await intoBuffer(bench, kafka, (quick ? 100 : 300) * MB, rounds)
+  rows.push(...(await delivery(bench, kafka, quick ? 100_000 : 300_000, rounds)))
   print(HEAD, rows)
   await backlog(bench, kafka, quick ? 100_000 : 1_000_000, quick ? 8 : 20)
   console.error('Kafka: start and idle ...')
@@ -55,7 +56,10 @@ async function delivery(bench: Bench, kafka: KafkaSide, events: number, rounds: 
       collector.push(await measureDelivery(bench, kafka, full, `round_${round}`))
     }
     const base = median(bare)
-    rows.push(row(`bare kafkajs loop, ${named(compression)}`, base, null), row(`collector from Kafka, ${named(compression)}`, median(collector), base))
+    rows.push(
+      row(`bare kafkajs loop, ${named(compression)}`, base, null),
+      row(`collector from Kafka, ${named(compression)}`, median(collector), base),
+    )
   }
   return rows
 }
@@ -68,7 +72,8 @@ async function backlog(bench: Bench, kafka: KafkaSide, events: number, seconds: 
   const { eventsPerSecond, memory, secondsToProof } = await measureDelivery(bench, kafka, full, 'devo_1')
   const mb = (value: number): string => value.toFixed(0)
   console.log(
-    `\nKafka, a backlog of ${events} events in ${secondsToProof?.toFixed(0) ?? '?'} s to the last proof, ${eventsPerSecond.toFixed(0)} events/s; ` +
+    `\nKafka, a backlog of ${events} events: ${secondsToProof?.toFixed(0) ?? '?'} s to the last proof, ` +
+      `${eventsPerSecond.toFixed(0)} events/s; ` +
       `resident memory: first quarter ${mb(memory.firstQuarter)} MB, last quarter ${mb(memory.lastQuarter)} MB, peak ${mb(memory.peak)} MB`,
   )
   const alone = await measureSharing(bench, kafka, full, 1, seconds)

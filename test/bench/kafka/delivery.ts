@@ -25,7 +25,12 @@ export interface Delivery extends Measured {
 }
 
 /** Everything in the buffer to an output that is new to it: from the first byte at the receiver to the last. */
-export async function measureDelivery(bench: Bench, kafka: KafkaSide, { prefix, compression, events }: FullBuffer, output: string): Promise<Delivery> {
+export async function measureDelivery(
+  bench: Bench,
+  kafka: KafkaSide,
+  { prefix, compression, events }: FullBuffer,
+  output: string,
+): Promise<Delivery> {
   await bench.count(events)
   const collector = await bench.collector({
     period: 3600, probed: false, buffer: kafka.buffer(prefix, compression), output, outputKeys: 'start_from: oldest', awaitRequest: false,
@@ -55,12 +60,13 @@ export async function measureDelivery(bench: Bench, kafka: KafkaSide, { prefix, 
   }
 }
 
-/** The same topic through the bare loop. Its lines hold binary metadata, so the receiver tells the end of the connection, not of the lines. */
+/** The same topic through the bare loop. Its lines hold binary metadata, so that the end of the connection counts. */
 export async function measureBareLoop(bench: Bench, kafka: KafkaSide, { prefix, events }: FullBuffer): Promise<Measured> {
   await bench.count(Infinity)
   bench.receiver.forget('ended')
-  const certs = `${bench.dir}/certs`
-  const loop = new Child(script('kafka/bare-loop.ts'), [kafka.brokers.join(','), new Topics(prefix).events, String(events), String(bench.receiverPort), certs], {
+  const topic = new Topics(prefix).events
+  const args = [kafka.brokers.join(','), topic, String(events), String(bench.receiverPort), `${bench.dir}/certs`]
+  const loop = new Child(script('kafka/bare-loop.ts'), args, {
     execArgv: ['--no-warnings'], // of its idle timers
   })
   const pid = loop.process.pid ?? 0

@@ -20,7 +20,8 @@ const ms = performance.now() - startedAt
 const end = (await reader.offsets('latest')).get(STATE_PARTITION) ?? 0
 let [next, records, bytes] = [0, 0, 0]
 while (next < end) {
-  for (const page of await reader.fetch(new Map([[STATE_PARTITION, next]]), { maxBytes: 8 * 1024 * 1024, maxWaitMs: 500, minBytes: 1, signal })) {
+  const limits = { maxBytes: 8 * 1024 * 1024, maxWaitMs: 500, minBytes: 1, signal }
+  for (const page of await reader.fetch(new Map([[STATE_PARTITION, next]]), limits)) {
     records += page.records.length
     for (const { key, value } of page.records) bytes += (key?.length ?? 0) + (value?.length ?? 0)
     next = page.nextOffset

@@ -11,6 +11,7 @@ import { Child } from '../children.ts'
 import { PARTITIONS, type KafkaSide } from './side.ts'
 
 const MINUTE_MS = 60_000
+const DAY_MS = 24 * 60 * MINUTE_MS
 const SERVICES = ['clicksBlocked', 'clicksPermitted', 'messagesBlocked', 'messagesDelivered'] as const
 const POOLS = ['clicks', 'siem'] as const
 /** A busy input: a million events of 2 KB an hour, all of them in passes of a minute of each service, in units of 4 MiB. */
@@ -20,8 +21,8 @@ const FINGERPRINTS_A_UNIT = Math.round(EVENTS_AN_HOUR / (60 * SERVICES.length * 
 /** A window's fingerprints go when the mark has passed it. */
 const LOOK_BACK_MINUTES = 47
 /**
- * What compaction leaves alone, however often it has run in the month: the active segment (segment.ms, 10 minutes) and what is dirty for less
- * than max.compaction.lag.ms (an hour). As long again for a broker that is slow to clean.
+ * What compaction leaves alone, however often it has run in the month: the active segment (segment.ms, 10 minutes) and what is dirty for
+ * less than max.compaction.lag.ms (an hour). As long again for a broker that is slow to clean.
  */
 const UNCOMPACTED_MINUTES = 140
 /** The quota counts a day of minutes, by the process that has sent them. */
@@ -29,9 +30,9 @@ const QUOTA_MINUTES = 24 * 60
 const ROUNDS = 5
 
 /**
- * A month of a busy input on the state topic, read again by a process that has just started. What compaction leaves of the month is the last
- * value of each key: marks, the fingerprints within the look-back, a day of counted requests. Behind it lie the last hours as they were
- * written, one transaction for each unit.
+ * A month of a busy input on the state topic, read again by a process that has just started. What compaction leaves of the month is the
+ * last value of each key: marks, the fingerprints within the look-back, a day of counted requests. Behind it lie the last hours as they
+ * were written, one transaction for each unit.
  */
 export async function measureRestore(bench: Bench, kafka: KafkaSide): Promise<string> {
   const prefix = kafka.prefix()
@@ -54,7 +55,8 @@ export async function measureRestore(bench: Bench, kafka: KafkaSide): Promise<st
   const middle = restores.sort((a, b) => a.ms - b.ms)[Math.floor(ROUNDS / 2)]
   const start = starts.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0
   return (
-    `Kafka, the state of a month (${middle?.records ?? 0} records, ${middle?.mb.toFixed(0) ?? ''} MB): restored in ${middle?.ms.toFixed(0) ?? ''} ms, ` +
+    `Kafka, the state of a month (${middle?.records ?? 0} records, ${middle?.mb.toFixed(0) ?? ''} MB): ` +
+    `restored in ${middle?.ms.toFixed(0) ?? ''} ms, ` +
     `start of the process to its first request ${start.toFixed(0)} ms (medians of ${ROUNDS})`
   )
 }
@@ -62,9 +64,9 @@ export async function measureRestore(bench: Bench, kafka: KafkaSide): Promise<st
 async function writeMonth(kafka: KafkaSide, prefix: string): Promise<void> {
   const topics = new Topics(prefix)
   // The broker must not compact what is written as not yet compacted.
-  const specs = topicSpecs(topics, { prefix, partitions: PARTITIONS, replicationFactor: null, retentionMs: 24 * 60 * MINUTE_MS }).map((spec) =>
-    spec.name === topics.state ? { ...spec, config: { 'cleanup.policy': 'compact', 'min.compaction.lag.ms': String(24 * 60 * MINUTE_MS) } } : spec,
-  )
+  const options = { prefix, partitions: PARTITIONS, replicationFactor: null, retentionMs: DAY_MS }
+  const notCompacted = { 'cleanup.policy': 'compact', 'min.compaction.lag.ms': String(DAY_MS) }
+  const specs = topicSpecs(topics, options).map((spec) => (spec.name === topics.state ? { ...spec, config: notCompacted } : spec))
   await ensureTopics(kafka.client, specs, { create: true })
   const buffer = await kafka.open(prefix, 'gzip')
   try {
@@ -103,7 +105,8 @@ async function writeRequests(kafka: KafkaSide, topics: Topics): Promise<void> {
     const records = POOLS.flatMap((pool) =>
       Array.from({ length: QUOTA_MINUTES }, (_, index) => jsonRecord({ kind: 'requests', pool, minute: now - index, writer: 'bench' }, 2)),
     )
-    await producer.send([{ topic: topics.state, partition: STATE_PARTITION, records: records.map(({ key, value }) => ({ key: Buffer.from(key), value })) }])
+    const written = records.map(({ key, value }) => ({ key: Buffer.from(key), value }))
+    await producer.send([{ topic: topics.state, partition: STATE_PARTITION, records: written }])
   } finally {
     await producer.close()
   }

@@ -19,13 +19,20 @@ export interface Shared {
 }
 
 /** So many collectors on one buffer and one output, over some seconds with the shares dealt. */
-export async function measureSharing(bench: Bench, kafka: KafkaSide, { prefix, compression }: FullBuffer, processes: number, seconds: number): Promise<Shared> {
+export async function measureSharing(
+  bench: Bench,
+  kafka: KafkaSide,
+  { prefix, compression }: FullBuffer,
+  processes: number,
+  seconds: number,
+): Promise<Shared> {
   await bench.count(Infinity)
   const output = `far_${processes}`
   const collectors: Child[] = []
   try {
+    const buffer = kafka.buffer(prefix, compression)
     for (let count = 0; count < processes; count += 1)
-      collectors.push(await bench.collector({ period: 3600, probed: false, awaitRequest: false, buffer: kafka.buffer(prefix, compression), output, ...FAR_ENDPOINT }))
+      collectors.push(await bench.collector({ period: 3600, probed: false, awaitRequest: false, buffer, output, ...FAR_ENDPOINT }))
     await kafka.shared(prefix, output, processes)
     // Each has begun with its new share once as many shipments as there are processes have arrived.
     const settledAt = (await lines(bench)).lines + 2 * processes * SHIPMENT_EVENTS

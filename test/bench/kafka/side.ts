@@ -56,13 +56,15 @@ export class KafkaSide {
 
   /** The `buffer` of a configuration, in YAML. */
   buffer(prefix: string, compression: Compression): string {
-    return `{type: kafka, config: {brokers: [${this.brokers.join(', ')}], topic_prefix: ${prefix}, partitions: ${PARTITIONS}, compression: ${compression}}}`
+    const brokers = this.brokers.join(', ')
+    return `{type: kafka, config: {brokers: [${brokers}], topic_prefix: ${prefix}, partitions: ${PARTITIONS}, compression: ${compression}}}`
   }
 
   open(prefix: string, compression: Compression, readOnly = false): Promise<EventBuffer> {
     return openKafkaBuffer({
       connection: { brokers: this.brokers, ssl: false, sasl: null },
-      prefix, partitions: PARTITIONS, replicationFactor: null, retentionMs: RETENTION_MS, compression, createTopics: !readOnly, readOnly, clock: systemClock, log: LOG,
+      prefix, partitions: PARTITIONS, replicationFactor: null, retentionMs: RETENTION_MS, compression,
+      createTopics: !readOnly, readOnly, clock: systemClock, log: LOG,
     })
   }
 
