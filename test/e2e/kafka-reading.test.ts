@@ -29,7 +29,7 @@ describeKafka('a collector that reads from Kafka', () => {
     const prefix = `r${randomUUID()}`
     const world = await makeWorld({
       perHour: 1_000,
-      backlogMinutes: 30,
+      backlogMinutes: 15,
       traffic: { until: Date.now() - 2 * MINUTE_MS },
       ...options,
       configure: (config) => {
@@ -116,7 +116,7 @@ describeKafka('a collector that reads from Kafka', () => {
   })
 
   test('delivers nothing twice when a process comes and goes while shipments are in flight, to a slow receiver too', { timeout: 90_000 }, async () => {
-    const world = await makeKafkaWorld()
+    const world = await makeKafkaWorld({ backlogMinutes: 30 })
     // Some seconds for all of it.
     world.receiver.behaviour = behaviours.slow(40_000)
     const first = world.start(['run'])
