@@ -3,7 +3,7 @@ import { FailingPiece } from './failing-piece.ts'
 import { HORIZON_MS } from './config.ts'
 import { HoleBook } from './holes.ts'
 import type { Instant, Loss, PassRules, PassTerms, Step } from './steps.ts'
-import { cutWindow, floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, WindowLength } from './windows.ts'
+import { cutWindow, DAY_MS, floorToSecond, HOUR_MS, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, WindowLength } from './windows.ts'
 
 /** A window ends so long before the server's time: one that is still current is refused. */
 export const LIVE_EDGE_MS = 30 * SECOND_MS
@@ -85,10 +85,11 @@ export class Passes {
     return floorToSecond(server - LIVE_EDGE_MS)
   }
 
-  /** Whether a pass of this service alone would be full now. */
-  wantsFull({ monotonic }: Instant): boolean {
+  /** Whether a pass of this service alone would be full now: after a sweep period, and in any case before the mark is beyond the horizon. */
+  wantsFull({ monotonic, server }: Instant): boolean {
     const { periodMs, sweepPeriodMs } = this.#rules
-    return this.#lastFullAt === null || monotonic - this.#lastFullAt >= sweepPeriodMs - periodMs / 2
+    if (this.#lastFullAt === null || server - this.#settled > HORIZON_MS - DAY_MS - periodMs) return true
+    return monotonic - this.#lastFullAt >= sweepPeriodMs - periodMs / 2
   }
 
   /** Where a pass of this service alone would begin. */
