@@ -6,11 +6,11 @@ import type { DevoLink } from './devo-link.ts'
 import type { BufferWitness } from './step-buffer.ts'
 import { contentOf, keyOf, type ExpectedEvent } from './traffic.ts'
 
-/** `key`: the event that it is about. */
 export interface Violation {
   readonly kind: string
   readonly text: string
-  readonly key?: string
+  /** When the event that it is about was created, epoch milliseconds; null: it is about something else. */
+  readonly createdAt: number | null
 }
 
 /** Service by the last part of its table. */
@@ -53,7 +53,7 @@ export class Ledger implements BufferWitness {
   }
 
   report(kind: string, text: string, key?: string): void {
-    this.violations.push({ kind, text, ...(key !== undefined && { key }) })
+    this.violations.push({ kind, text, createdAt: this.#expected.get(key ?? '')?.createdAt ?? null })
   }
 
   /** A process has opened the buffer, whose last chunk has this number. */

@@ -69,9 +69,9 @@ export function makePlan({ seed, days, intensity = 1 }: PlanOptions): Plan {
   const plan: Omit<Plan, 'faults'> = {
     seed,
     days,
-    services: random.chance(0.5) ? TAP_ARRAYS : random.shuffled(TAP_ARRAYS).slice(0, 1 + random.below(3)),
+    services: random.chance(0.3) ? TAP_ARRAYS : random.shuffled(TAP_ARRAYS).slice(0, 1 + random.below(3)),
     startBackMs: random.pick([0, 0, 5 * HOUR_MS, 2 * DAY_MS]),
-    requestPeriodMs: random.pick([5 * MINUTE_MS, 5 * MINUTE_MS, MINUTE_MS, 20 * MINUTE_MS]),
+    requestPeriodMs: random.pick([5, 5, 5, 5, 10, 10, 20, 1]) * MINUTE_MS,
     sweepPeriodMs: random.pick([15 * MINUTE_MS, 15 * MINUTE_MS, 0, 60 * MINUTE_MS]),
     requestsPerDay: random.pick([1_800, 1_800, 700]),
     skewMs: isCalm ? 0 : random.pick([0, 0, -4 * MINUTE_MS, 3 * MINUTE_MS, 40 * MINUTE_MS, -3 * HOUR_MS]),

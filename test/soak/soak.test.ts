@@ -3,7 +3,7 @@ import { makePlan } from './plan.ts'
 import { runPlan } from './world.ts'
 
 describe('simulated days of trouble', () => {
-  it.each([1, 2, 4, 7])('bring every event to Devo, seed %i', async (seed) => {
+  it.each([1, 2, 4])('bring every event to Devo, seed %i', async (seed) => {
     const { violations, events } = await runPlan(makePlan({ seed, days: 1 }))
     expect(violations).toEqual([])
     expect(events).toBeGreaterThan(20)

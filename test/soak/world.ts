@@ -42,15 +42,23 @@ export interface Outcome {
   readonly trace: readonly string[]
 }
 
+export interface RunOptions {
+  /** How many lines of the trace stay, of those that match `focus`; default: the last 400. */
+  readonly keepLines?: number
+  readonly focus?: RegExp
+  /** The memory in use, megabytes; asked once a simulated day. Left out: memory is not looked at. */
+  readonly heapMb?: () => number
+}
+
 /** One run: the collector, both remote sides, its machine and its operator, on one virtual clock, as the plan has it. */
-export async function runPlan(plan: Plan, { keepLines = KEPT_LINES, focus }: { readonly keepLines?: number; readonly focus?: RegExp } = {}): Promise<Outcome> {
+export async function runPlan(plan: Plan, options: RunOptions = {}): Promise<Outcome> {
   const dir = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'tap-soak-'))
   const systemRandom = Math.random
   const random = new Random(plan.seed, 'jitter')
   // The jitter of all waits.
   Math.random = () => random.next()
   try {
-    return await new World(plan, dir, keepLines, focus ?? null).run()
+    return await new World(plan, dir, options).run()
   } finally {
     Math.random = systemRandom
     rmSync(dir, { recursive: true, force: true })
@@ -71,11 +79,15 @@ class World {
   readonly #tasks = new Set<Promise<void>>()
   /** The local clock went forward by so much at these times. */
   readonly #forwards: number[] = []
+  readonly #heapMb: (() => number) | null
+  /** Once a day. */
+  readonly #heaps: number[] = []
 
-  constructor(plan: Plan, dir: string, keepLines: number, focus: RegExp | null) {
+  constructor(plan: Plan, dir: string, { keepLines = KEPT_LINES, focus, heapMb }: RunOptions) {
     const { seed, days, services, startBackMs, endpoint } = plan
     this.#plan = plan
-    this.#trace = new Trace(this.#machine, keepLines, focus)
+    this.#heapMb = heapMb ?? null
+    this.#trace = new Trace(this.#machine, keepLines, focus ?? null)
     this.#traffic = makeTraffic(seed, services, START - startBackMs, START + days * DAY_MS)
     this.#model = new TapModel({ now: this.#machine.trueTime, seed, settings: { contentType: 'mixed', shuffleEnvelope: true } })
     this.#model.events.add(...this.#traffic.events)
@@ -104,8 +116,12 @@ class World {
     this.#machine.skewWall(skewMs)
     for (const [index, fault] of faults.entries()) this.#schedule(fault, index)
     this.#host.up()
-    for (let hour = 0; hour < days * 24 && !this.#isHopeless(); hour += 1) await this.#machine.advance(HOUR_MS)
+    for (let hour = 0; hour < days * 24 && !this.#isHopeless(); hour += 1) {
+      await this.#machine.advance(HOUR_MS)
+      if (hour % 24 === 23 && this.#heapMb !== null) this.#heaps.push(this.#heapMb())
+    }
     await this.#runOff()
+    this.#checkMemory()
     const snapshot = await this.#host.buffer?.snapshot()
     const requests = this.#model.log.entries
     await this.#stopAll()
@@ -130,6 +146,14 @@ class World {
   /** Nothing more is to be learnt from it. */
   #isHopeless(): boolean {
     return this.#ledger.violations.length > MOST_VIOLATIONS
+  }
+
+  /** From the first two days to the last two. What the simulation itself keeps grows as well: its books, and what lives that were killed had in hand. */
+  #checkMemory(): void {
+    if (this.#heaps.length < 4) return
+    const grownMb = Math.min(...this.#heaps.slice(-2)) - Math.min(...this.#heaps.slice(0, 2))
+    const booksMb = 10 + this.#heaps.length + 0.5 * this.#host.kills
+    if (grownMb > booksMb) this.#ledger.report('memory grows', `${grownMb.toFixed(1)} MB in ${this.#heaps.length} days, the simulation itself takes ${booksMb.toFixed(1)}`)
   }
 
   async #stopAll(): Promise<void> {
