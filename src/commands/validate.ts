@@ -16,17 +16,21 @@ import { load, loggerFor, type ConfigOption } from './load.ts'
 export async function validate(options: ConfigOption & { readonly connect?: true }): Promise<number> {
   const { config, warnings } = await load(options)
   for (const warning of warnings) process.stdout.write(`warning  ${describeProblem(warning)}\n`)
-  // At the brokers it is looked at only where it may be: without the state no start is too far back.
+  // At the brokers it is looked at only where it may be.
   const isInFolder = config.buffer.type === 'embedded' || isToBeMoved(config)
   const snapshot = isInFolder || options.connect === true ? await stateOf(config) : null
+  const now = Date.now()
+  const known = snapshot?.services ?? []
   const problems = checkStartTimes(
     config,
-    (inputId, service, startTime) =>
-      snapshot === null ||
-      snapshot.services.some((state) => state.inputId === inputId && state.service === service && state.startTime === startTime),
-    Date.now(),
+    (inputId, service, startTime) => known.some((state) => state.inputId === inputId && state.service === service && state.startTime === startTime),
+    now,
   )
-  if (problems.length > 0) throw new ConfigurationError(problems)
+  if (problems.length > 0 && snapshot !== null) throw new ConfigurationError(problems)
+  for (const { path, value } of problems) {
+    const message = 'is more than 7 days back, and good only for a service that has begun there already: the brokers have that, and --connect asks them'
+    process.stdout.write(`warning  ${describeProblem({ path, message, ...(value !== undefined && { value }) })}\n`)
+  }
   const services = config.inputs.reduce((sum, input) => sum + input.services.length, 0)
   process.stdout.write(`ok       configuration: ${services} services, outputs ${config.outputs.map(({ name }) => name).join(', ')}\n`)
   const place = config.buffer.type === 'kafka' && !isInFolder ? `topic ${config.buffer.topicPrefix}.state` : config.stateDir

@@ -1,11 +1,12 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { openEmbeddedBuffer } from '../../src/buffers/embedded/embedded.ts'
 import { status } from '../../src/commands/status.ts'
 import { openShares, readShipment } from '../contract/buffer-units.ts'
 import { silent, temporaryFolder, unit } from '../pipeline/support.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
+import { printedBy } from './support.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -21,16 +22,8 @@ async function writeConfig(dir: string): Promise<string> {
 }
 
 async function printed(options: { config: string; json?: true }): Promise<string> {
-  let text = ''
-  const spy = vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
-    text += String(chunk)
-    return true
-  })
-  try {
-    expect(await status(options)).toBe(0)
-  } finally {
-    spy.mockRestore()
-  }
+  const { code, text } = await printedBy(() => status(options))
+  expect(code).toBe(0)
   return text
 }
 

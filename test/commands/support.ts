@@ -1,3 +1,4 @@
+import { vi } from 'vitest'
 import type { CollectorConfig } from '../../src/config/types.ts'
 
 /** A checked configuration that has nothing in it yet. */
@@ -14,5 +15,20 @@ export function collectorConfig(overrides: Partial<CollectorConfig> = {}): Colle
     buffer: { type: 'embedded', retentionMs: 0, maxSizeBytes: 0 },
     inputs: [],
     ...overrides,
+  }
+}
+
+/** What a command writes to standard output, and its exit code. */
+export async function printedBy(command: () => Promise<number>): Promise<{ readonly code: number; readonly text: string }> {
+  let text = ''
+  const spy = vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
+    text += String(chunk)
+    return true
+  })
+  try {
+    const code = await command()
+    return { code, text }
+  } finally {
+    spy.mockRestore()
   }
 }
