@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { openEmbeddedBuffer } from '../../src/buffers/embedded/embedded.ts'
 import { status } from '../../src/commands/status.ts'
 import { openShares, readShipment } from '../contract/buffer-units.ts'
-import { silent, temporaryFolder, unit } from '../pipeline/support.ts'
+import { position, silent, temporaryFolder, unit } from '../pipeline/support.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { printedBy } from './support.ts'
 
@@ -60,4 +60,15 @@ test('what an output was too long off for is told, after each later start as wel
   const text = await printed({ config })
   expect(text).toContain('gap in console_2: 3 events were gone from the buffer before it had them\n')
   expect(text).not.toContain('gap in console_1')
+})
+
+test('a time that is lost is told from when to when, and why', async () => {
+  const dir = await temporaryFolder()
+  const config = await writeConfig(dir)
+  const buffer = await openEmbeddedBuffer({ dir, retentionMs: HOUR_MS, maxSizeBytes: 1e9, clock: new VirtualClock(Date.UTC(2026, 10, 29)), log: silent, inThread: true })
+  await buffer.startService('12345', 'clicksBlocked', Date.UTC(2026, 10, 20), null)
+  const gap = { from: Date.UTC(2026, 10, 20), to: Date.UTC(2026, 10, 22, 0, 10), recordedAt: Date.UTC(2026, 10, 29), reason: 'too far into the past' }
+  await buffer.append(unit([], { position: position({ settled: gap.to, gaps: [gap] }) }))
+  await buffer.close()
+  expect(await printed({ config })).toContain('gap in tap/clicksBlocked: 2026-11-20T00:00:00.000Z to 2026-11-22T00:10:00.000Z is lost: too far into the past\n')
 })
