@@ -1,7 +1,7 @@
 import { Backoff } from '../pipeline/backoff.ts'
 import { systemClock } from '../pipeline/clock.ts'
 import type { KafkaClient } from './client.ts'
-import { explainKafkaError } from './errors.ts'
+import { errorTypes, explainKafkaError } from './errors.ts'
 import { GroupConnection } from './group-connection.ts'
 import type { Broker } from './internals.ts'
 
@@ -82,8 +82,7 @@ export function wireOffsets(offsets: ReadonlyMap<number, GroupOffset>): WireOffs
 }
 
 export function isCoordinatorMoving(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  return ('type' in error && typeof error.type === 'string' && MOVING.has(error.type)) || isCoordinatorMoving(error.cause)
+  return errorTypes(error).some((type) => MOVING.has(type))
 }
 
 async function withCoordinator<Result>(

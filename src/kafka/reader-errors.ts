@@ -1,3 +1,5 @@
+import { errorTypes } from './errors.ts'
+
 /** What the broker says of one partition; null: something that has no code. `type` is kafkajs's name for it, which errors.ts knows. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'
@@ -23,11 +25,9 @@ const TYPES: Readonly<Record<number, string>> = {
 /** Told by a broker that is no longer, or not yet, the leader: who it is now is asked anew. */
 const LEADER_MOVED = new Set([
   'UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE', 'NOT_LEADER_FOR_PARTITION', 'REPLICA_NOT_AVAILABLE', 'KAFKA_STORAGE_ERROR',
-  'FENCED_LEADER_EPOCH', 'UNKNOWN_LEADER_EPOCH', 'OFFSET_NOT_AVAILABLE',
+  'FENCED_LEADER_EPOCH', 'UNKNOWN_LEADER_EPOCH', 'OFFSET_NOT_AVAILABLE', 'KafkaJSBrokerNotFound',
 ])
 
 export function isLeaderMoved(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const { type } = error as Error & { readonly type?: unknown } // kafkajs's protocol errors have one, and ours
-  return (typeof type === 'string' && LEADER_MOVED.has(type)) || error.name === 'KafkaJSBrokerNotFound'
+  return errorTypes(error).some((type) => LEADER_MOVED.has(type))
 }
