@@ -1,4 +1,4 @@
-import { FatalError } from '../pipeline/errors.ts'
+import { FatalError, RetryableError } from '../pipeline/errors.ts'
 import { type Broker, type Channel, REQUESTS } from './internals.ts'
 
 export interface ExchangeRequest {
@@ -10,6 +10,14 @@ export interface ExchangeRequest {
   readonly timeoutMs: number
   /** Default: the connection for everything. */
   readonly channel?: Channel
+}
+
+/** What came in a broker's place, or was damaged on its way. */
+export class UnreadableAnswerError extends RetryableError {
+  override readonly name = 'UnreadableAnswerError'
+  constructor(apiName: string) {
+    super(`the answer to ${apiName} cannot be read: it is cut off, damaged, or not a broker's`)
+  }
 }
 
 /**
@@ -44,9 +52,18 @@ export async function exchange<Answer extends { readonly clientSideThrottleTime:
       },
     })
   })
-  const answer = decode(payload)
+  const answer = decoded(decode, payload, apiName)
   requestQueue.maybeThrottle(answer.clientSideThrottleTime)
   return answer
+}
+
+/** A decoder that reads beyond the end of the answer throws Node's RangeError; it says nothing that a person could use. */
+function decoded<Answer>(decode: (payload: Buffer) => Answer, payload: Buffer, apiName: string): Answer {
+  try {
+    return decode(payload)
+  } catch (error) {
+    throw error instanceof RangeError ? new UnreadableAnswerError(apiName) : error
+  }
 }
 
 /** With the length of all that follows. */

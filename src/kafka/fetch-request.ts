@@ -1,5 +1,5 @@
 import { RetryableError } from '../pipeline/errors.ts'
-import { exchange, type ExchangeRequest } from './exchange.ts'
+import { exchange, UnreadableAnswerError, type ExchangeRequest } from './exchange.ts'
 import { FETCHES, READ_COMMITTED, type Broker } from './internals.ts'
 import { readInt64, type AbortedTransaction } from './record-decoder.ts'
 
@@ -57,6 +57,8 @@ export async function fetchFrom(
   }
   const { errorCode, partitions } = await exchange(broker, request, decode)
   if (errorCode !== 0) throw new RetryableError(`the broker refused to be read, with error code ${errorCode}`)
+  const asked = new Set(positions.map(([partition]) => partition))
+  if (!partitions.every(({ partition }) => asked.delete(partition))) throw new UnreadableAnswerError('Fetch')
   return partitions
 }
 
@@ -93,6 +95,11 @@ function encode(
   return buffer
 }
 
+function lengthOf(length: number): number {
+  if (length < 0) throw new RangeError('a length below 0, with which the same would be read for ever')
+  return length
+}
+
 function decode(payload: Buffer): FetchAnswer {
   let at = 0
   const int16 = (): number => payload.readInt16BE((at += 2) - 2)
@@ -103,7 +110,7 @@ function decode(payload: Buffer): FetchAnswer {
   int32() // session
   const partitions: PartitionAnswer[] = []
   for (let topics = int32(); topics > 0; topics -= 1) {
-    const nameLength = int16()
+    const nameLength = lengthOf(int16())
     at += nameLength
     for (let left = int32(); left > 0; left -= 1) {
       const [partition, error, highWatermark, lastStableOffset] = [int32(), int16(), int64(), int64()]

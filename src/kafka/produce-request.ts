@@ -1,4 +1,4 @@
-import { exchange } from './exchange.ts'
+import { exchange, UnreadableAnswerError } from './exchange.ts'
 import { protocolError, type Broker } from './internals.ts'
 
 export interface EncodedPartition {
@@ -41,6 +41,9 @@ export async function produceTo(
   const answer = await exchange(broker, { apiKey: PRODUCE, apiName: 'Produce', apiVersion: VERSION, body, timeoutMs: ANSWER_MS }, decode)
   const refused = answer.partitions.find(({ errorCode }) => errorCode !== 0)
   if (refused !== undefined) throw protocolError(refused.errorCode)
+  const written = new Set(answer.partitions.map(({ topic, partition }) => `${topic}/${partition}`))
+  const areAllWritten = written.size === partitions.length && partitions.every(({ topic, partition }) => written.has(`${topic}/${partition}`))
+  if (!areAllWritten) throw new UnreadableAnswerError('Produce')
   return answer.partitions
 }
 
@@ -62,6 +65,7 @@ function decode(payload: Buffer): ProduceAnswer {
   const partitions: (ProducedPartition & { errorCode: number })[] = []
   for (let topics = int(4); topics > 0; topics -= 1) {
     const length = int(2)
+    if (length < 0) throw new RangeError('a length below 0, with which the same would be read for ever')
     const topic = payload.toString('utf8', at, (at += length))
     for (let left = int(4); left > 0; left -= 1) {
       partitions.push({ topic, partition: int(4), errorCode: int(2), baseOffset: int64() })

@@ -8,6 +8,8 @@ import { decodeTapEvent, type DecodedTapEvent } from './tap-event.ts'
 const NEWLINE = 0x0a
 const OPEN = 0x7b
 const CLOSE = 0x7d
+/** The end of the year 9999: later times are written with more digits. */
+const LAST_TIME = 253_402_300_799_999
 
 export interface Undecodable {
   readonly partition: number
@@ -72,7 +74,7 @@ function decode(
   try {
     if (value === null) throw new UndecodableRecordError('no value')
     const decoded = decodeTapEvent(value)
-    assertEvent(decoded.event)
+    assertEvent(decoded)
     return decoded
   } catch (error) {
     onUndecodable({ partition, offset, value: value ?? new Uint8Array(), error })
@@ -84,7 +86,9 @@ function decode(
  * Throws UndecodableRecordError. Other programs can write to a topic: what would break the lines of a chunk, or what a sink puts into an event,
  * would hold up its output for ever. Whether all the rest is JSON is for the destination to say.
  */
-function assertEvent(event: Uint8Array): void {
+function assertEvent({ event, pull: { service, pulledAt } }: DecodedTapEvent): void {
+  if (!/^[\w.-]+$/.test(service)) throw new UndecodableRecordError('its service is not a name')
+  if (!(pulledAt >= 0 && pulledAt <= LAST_TIME)) throw new UndecodableRecordError('the time of its pull is none')
   const isLine = event[0] === OPEN && event.at(-1) === CLOSE && !event.includes(NEWLINE)
   if (!isLine || (mayHaveOwnMembers(event) && !isJson(event))) throw new UndecodableRecordError('not one JSON object in one line')
 }

@@ -1,10 +1,32 @@
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import avsc from 'avsc'
 
 /** A record whose bytes are no value of a schema that is known here. */
 export class UndecodableRecordError extends Error {
   override readonly name = 'UndecodableRecordError'
 }
+
+interface Tap {
+  readonly buf: Buffer
+  pos: number
+}
+
+/**
+ * avsc takes the bytes of all values out of one pool. A length with no end becomes no number at all, which breaks the pool for good: from then
+ * on the events of good records would be empty. So nothing is taken from the pool before it is known to be there. avsc is pinned exactly.
+ */
+function keepPoolWhole(): void {
+  // What this file of 5.7.9 exports, as far as it is used; a test feeds it such a length.
+  const { Tap } = createRequire(import.meta.url)('avsc/lib/utils') as { readonly Tap: { readonly prototype: { readFixed: (this: Tap, length: number) => Buffer | undefined } } }
+  const { readFixed } = Tap.prototype
+  Tap.prototype.readFixed = function (length) {
+    if (this.pos + length <= this.buf.length) return readFixed.call(this, length)
+    this.pos = Infinity
+    return undefined
+  }
+}
+keepPoolWhole()
 
 const MARKER = Buffer.from([0xc3, 0x01])
 export const HEADER_BYTES = 10

@@ -90,10 +90,28 @@ function keyParts(key: StateKey): readonly string[] {
   }
 }
 
-/** Null for a key that this version does not know: a later one may add some. */
+/** Null for a key that this version does not know: a later one may add some, and other programs write what they like. */
 export function parseKey(text: string): StateKey | null {
+  const key = readKey(text)
+  return key !== null && numbersOf(key).every((number) => Number.isSafeInteger(number)) && keyText(key) === text ? key : null
+}
+
+function numbersOf(key: StateKey): readonly number[] {
+  switch (key.kind) {
+    case 'gap':
+      return [key.window.from, key.window.to]
+    case 'seen':
+      return [key.window.from, key.window.to, key.n]
+    case 'requests':
+      return [key.minute]
+    default:
+      return []
+  }
+}
+
+function readKey(text: string): StateKey | null {
   const [kind, ...encoded] = text.split('/')
-  const [first = '', second = '', third = '', fourth = ''] = encoded.map((part) => decodeURIComponent(part))
+  const [first = '', second = '', third = '', fourth = ''] = encoded.map(decoded)
   switch (kind) {
     case 'position':
       return { kind, inputId: first, service: second }
@@ -112,6 +130,14 @@ export function parseKey(text: string): StateKey | null {
       return { kind }
     default:
       return null
+  }
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return ''
   }
 }
 

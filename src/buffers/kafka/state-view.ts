@@ -1,6 +1,7 @@
 import type { BufferSnapshot } from '../../pipeline/buffer.ts'
 import type { Gap, SeenFingerprints, ServiceState, Window } from '../../pipeline/unit.ts'
 import { parseKey, windowText, type Layout, type SavedMove, type SavedOutput, type SavedPosition, type StateKey } from './state-records.ts'
+import { readValue } from './state-values.ts'
 
 /** The state of one service as the state topic tells it. */
 interface ServiceView {
@@ -31,38 +32,38 @@ export class StateView {
     this.#keepSeenOf = keepSeenOf
   }
 
-  /** Throws on a value that does not parse: the topic was written by something else. */
+  /** Throws FatalError on what no collector has written. */
   apply(key: string, value: Buffer | null): void {
     const parsed = parseKey(key)
     switch (parsed?.kind) {
       case 'layout':
-        this.layout = json<Layout>(value)
+        this.layout = readValue.layout(key, value)
         return
       case 'move':
-        this.move = json<SavedMove>(value)
+        this.move = readValue.move(key, value)
         return
       case 'output': {
-        const output = json<SavedOutput>(value)
+        const output = readValue.output(key, value)
         if (output === null) this.outputs.delete(parsed.name)
         else this.outputs.set(parsed.name, output)
         return
       }
       case 'requests':
-        this.#applyRequests(parsed, value)
+        this.#applyRequests(parsed, readValue.requests(key, value))
         return
       case 'position':
         this.inputIds.add(parsed.inputId)
-        this.#serviceOf(parsed).position = json<SavedPosition>(value)
+        this.#serviceOf(parsed).position = readValue.position(key, value)
         return
       case 'gap': {
-        const gap = json<Gap>(value)
+        const gap = readValue.gap(key, value)
         const { gaps } = this.#serviceOf(parsed)
         if (gap === null) gaps.delete(windowText(parsed.window))
         else gaps.set(windowText(parsed.window), gap)
         return
       }
       case 'seen':
-        this.#applySeen(parsed, value)
+        this.#applySeen(parsed, readValue.seen(key, value))
         return
       case 'marker':
         this.inputIds.add(parsed.inputId)
@@ -124,17 +125,16 @@ export class StateView {
     return view
   }
 
-  #applySeen(key: StateKey & { readonly kind: 'seen' }, value: Buffer | null): void {
+  #applySeen(key: StateKey & { readonly kind: 'seen' }, value: Uint8Array | null): void {
     const { seen } = this.#serviceOf(key)
     const name = `${windowText(key.window)}/${key.n}`
     if (value === null) seen.delete(name)
     else seen.set(name, { window: key.window, n: key.n, fingerprints: key.inputId === this.#keepSeenOf ? new Uint8Array(value) : null })
   }
 
-  #applyRequests({ pool, minute, writer }: StateKey & { readonly kind: 'requests' }, value: Buffer | null): void {
+  #applyRequests({ pool, minute, writer }: StateKey & { readonly kind: 'requests' }, count: number | null): void {
     const minutes = this.#requests.get(pool) ?? new Map<number, Map<string, number>>()
     const writers = minutes.get(minute) ?? new Map<string, number>()
-    const count = json<number>(value)
     if (count === null) writers.delete(writer)
     else writers.set(writer, count)
     if (writers.size > 0) minutes.set(minute, writers)
@@ -142,13 +142,6 @@ export class StateView {
     if (minutes.size > 0) this.#requests.set(pool, minutes)
     else this.#requests.delete(pool)
   }
-}
-
-// The caller knows what stands behind its key.
-// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
-function json<Value>(value: Buffer | null): Value | null {
-  // Only this collector writes the topic; what is no JSON at all throws here.
-  return value === null ? null : (JSON.parse(value.toString()) as Value)
 }
 
 function serviceKey(inputId: string, service: string): string {

@@ -44,6 +44,14 @@ test('what an unknown schema has written is told apart from what is no Avro at a
   expect(() => codec.decode(cut)).toThrow(new UndecodableRecordError('not a value of its schema Point'))
 })
 
+test('a length without an end is refused, and what is read afterwards is whole', () => {
+  const codec = new SingleObjectCodec({ type: 'record', name: 'Text', fields: [{ name: 'bytes', type: 'bytes' }] })
+  const good = codec.encode({ bytes: Buffer.from('event') })
+  const endless = Buffer.concat([codec.header, Buffer.alloc(300, 0x80)])
+  expect(() => codec.decode(endless)).toThrow(new UndecodableRecordError('not a value of its schema Text'))
+  expect(codec.decode(good)).toEqual({ bytes: Buffer.from('event') })
+})
+
 test('a writer schema that cannot become the one that is read is refused at once', () => {
   expect(() => new SingleObjectCodec(POINT, [{ ...POINT, fields: [{ name: 'x', type: 'string' }] }])).toThrow('int')
 })
