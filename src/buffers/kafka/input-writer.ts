@@ -7,7 +7,7 @@ import { Arena } from './arena.ts'
 import { assertHere } from './state.ts'
 import type { StateLog } from './state-log.ts'
 import { STATE_PARTITION } from './state-log.ts'
-import { jsonRecord, positionRecords, tombstone, windowText, type StateKey, type StateRecord } from './state-records.ts'
+import { jsonRecord, positionRecords, tombstone, windowText, type SavedPosition, type StateKey, type StateRecord } from './state-records.ts'
 import type { StateView } from './state-view.ts'
 import type { Topics } from './topics.ts'
 import { unitRecords } from './unit-records.ts'
@@ -30,6 +30,8 @@ export interface InputWriterOptions {
 /** What the writer must know of a service to write its next position. */
 interface Ledger {
   startTime: number | null
+  /** The last one, as it was written. */
+  position: string
   /** Numbers of the saved fingerprints by window. */
   readonly seen: Map<string, { readonly window: Window; readonly numbers: number[] }>
 }
@@ -51,6 +53,10 @@ export class InputWriter {
   /** What a restore has read and nobody has loaded yet. */
   #restored: StateView | null = null
   readonly #untaken = new Set<string>()
+  /** Services that a restore has found elsewhere than this writer had left them: what was made for the old place must not be written. */
+  readonly #moved = new Set<string>()
+  /** Of the state topic's last record of ours. */
+  #stateOffset = -1
   #tail: Promise<unknown> = Promise.resolve()
 
   constructor(options: InputWriterOptions) {
@@ -61,6 +67,7 @@ export class InputWriter {
   loadService(service: string): Promise<ServiceState | null> {
     return this.#queued(async () => {
       await this.#ready()
+      this.#moved.delete(service)
       const { inputId, stateLog } = this.#options
       if (this.#restored === null || !this.#untaken.has(service)) {
         const fresh = await stateLog.restore(inputId, null)
@@ -83,7 +90,9 @@ export class InputWriter {
         ...seenKeys(inputId, service, [...ledger.seen.values()]).map(tombstone),
       ])
       this.#taken(service)
+      this.#moved.delete(service)
       ledger.startTime = startTime
+      ledger.position = positionText({ settled, readAt: 0, startTime, holes: [] })
       ledger.seen.clear()
     })
   }
@@ -93,6 +102,7 @@ export class InputWriter {
       const { inputId, topics, eventPartitions } = this.#options
       if (this.#producer === null) await this.#ready()
       const { service, position } = unit
+      if (this.#moved.has(service)) throw new RetryableError(`${service} is not where this collector had left it; its state is read again first`)
       const ledger = this.#ledgerOf(service)
       const gone = position.forgotten.flatMap((window) => ledger.seen.get(windowText(window)) ?? [])
       const n = 1 + Math.max(0, ...(position.seen === null ? [] : (ledger.seen.get(windowText(position.seen.window))?.numbers ?? [])))
@@ -100,6 +110,7 @@ export class InputWriter {
       this.#arena.clear()
       await this.#commit(unitRecords(unit, topics, eventPartitions, this.#arena.take), state)
       this.#taken(service)
+      ledger.position = positionText({ ...position, startTime: ledger.startTime })
       for (const { window } of gone) ledger.seen.delete(windowText(window))
       if (position.seen === null) return
       const { window } = position.seen
@@ -124,7 +135,7 @@ export class InputWriter {
   #ledgerOf(service: string): Ledger {
     let ledger = this.#ledgers.get(service)
     if (ledger === undefined) {
-      ledger = { startTime: null, seen: new Map() }
+      ledger = { startTime: null, position: '', seen: new Map() }
       this.#ledgers.set(service, ledger)
     }
     return ledger
@@ -138,23 +149,28 @@ export class InputWriter {
     try {
       const marker = jsonRecord({ kind: 'marker', inputId }, new Date().toISOString())
       const offsets = await producer.commit([stateRecords(topics, [marker])])
-      const view = await stateLog.restore(inputId, offsets.get(`${topics.state}/${STATE_PARTITION}`) ?? null)
+      const offset = stateOffset(offsets, topics)
+      const view = await stateLog.restore(inputId, offset)
       // Whoever moves it fences all that have written before, and looks for no others afterwards.
       if (!beginsAnew) assertHere(view.layout, topics)
       this.#restored = view
       this.#untaken.clear()
+      this.#stateOffset = offset
+      const before = this.#ledgers
       this.#ledgers = new Map()
-      for (const { inputId: owner, service, startTime } of view.services()) {
+      for (const { inputId: owner, service, ...position } of view.services()) {
         if (owner !== inputId) continue
         this.#untaken.add(service)
         const ledger = this.#ledgerOf(service)
-        ledger.startTime = startTime
+        ledger.startTime = position.startTime
+        ledger.position = positionText(position)
         for (const { window, n } of view.seenOf(inputId, service)) {
           const known = ledger.seen.get(windowText(window))
           if (known === undefined) ledger.seen.set(windowText(window), { window, numbers: [n] })
           else known.numbers.push(n)
         }
       }
+      for (const [service, left] of before) if (!isSame(left, this.#ledgers.get(service))) this.#moved.add(service)
       if (this.#untaken.size === 0) this.#restored = null
       this.#producer = producer
     } catch (error) {
@@ -166,8 +182,12 @@ export class InputWriter {
   async #commit(events: readonly TopicRecords[], state: readonly StateRecord[]): Promise<void> {
     const producer = this.#producer
     if (producer === null) throw new RetryableError('the producer has failed; the state is read again first')
+    this.#options.lost.throwIfAborted()
     try {
-      await producer.commit([...events, stateRecords(this.#options.topics, state)])
+      const offset = stateOffset(await producer.commit([...events, stateRecords(this.#options.topics, state)]), this.#options.topics)
+      // Deleted and made anew, or the brokers have lost its end.
+      if (offset <= this.#stateOffset) throw new RetryableError(`the topic ${this.#options.topics.state} has gone back to offset ${offset}; it is read again`)
+      this.#stateOffset = offset
     } catch (error) {
       this.#producer = null
       await producer.close()
@@ -196,6 +216,21 @@ function seenKeys(
   entries: readonly { readonly window: Window; readonly numbers: readonly number[] }[],
 ): StateKey[] {
   return entries.flatMap(({ window, numbers }) => numbers.map((n): StateKey => ({ kind: 'seen', inputId, service, window, n })))
+}
+
+function positionText({ settled, readAt, startTime, holes }: SavedPosition): string {
+  return JSON.stringify({ settled, readAt, startTime, holes })
+}
+
+/** Whoever has appended anything else of the service has moved its position or added fingerprints. */
+function isSame(left: Ledger, found: Ledger | undefined): boolean {
+  if (left.position !== found?.position || left.seen.size !== found.seen.size) return false
+  return [...left.seen].every(([window, { numbers }]) => found.seen.get(window)?.numbers.length === numbers.length)
+}
+
+/** Of the last record; a transaction here always has one. */
+function stateOffset(offsets: ReadonlyMap<string, number>, topics: Topics): number {
+  return offsets.get(`${topics.state}/${STATE_PARTITION}`) ?? -1
 }
 
 function stateRecords(topics: Topics, records: readonly StateRecord[]): TopicRecords {
