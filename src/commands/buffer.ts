@@ -104,7 +104,7 @@ export async function readBuffer(config: CollectorConfig, log: Logger): Promise<
       await opened.close()
     }
   } catch (error) {
-    if (error instanceof TopicsMissingError && buffer.createTopics) return NOTHING_YET
+    if (error instanceof TopicsMissingError && error.areAll && buffer.createTopics) return NOTHING_YET
     throw error
   }
 }
@@ -127,7 +127,7 @@ export async function openQuotaLog(config: CollectorConfig, log: Logger): Promis
     try {
       return await openBuffer(config, { clock: systemClock, log, readOnly: true })
     } catch (error) {
-      if (!(error instanceof TopicsMissingError) || !buffer.createTopics) throw error
+      if (!(error instanceof TopicsMissingError && error.areAll) || !buffer.createTopics) throw error
       await checkFirstStart(kafka)
       return NO_LOG_YET
     }

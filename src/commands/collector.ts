@@ -24,6 +24,9 @@ export interface Seams {
   readonly openBuffer?: (config: CollectorConfig, options: OpenOptions) => Promise<EventBuffer>
 }
 
+/** A folder in use is told long before. Brokers that take connections and say nothing are waited for in vain much longer. */
+const SERVE_AFTER_MS = 5_000
+
 export interface CollectorOptions {
   readonly config: CollectorConfig
   readonly clock: Clock
@@ -49,12 +52,16 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
   }
   try {
     // Not before the first try of the buffer: a second collector on the folder says who holds it, and nothing about a busy port.
-    const serve = async (): Promise<void> => {
+    const startServing = async (): Promise<void> => {
       const { enabled, host, port, token } = config.http
-      if (!enabled || once || open.http !== null) return
+      if (!enabled || once) return
       open.http = await startHealthServer({ host, port, token, log, readiness: () => readiness(config, conditions, open.buffer) })
     }
-    const buffer = await openWhenPossible(options, conditions, serve)
+    let serving: Promise<void> | null = null
+    const serve = (): Promise<void> => (serving ??= startServing())
+    // Its error comes again from the call below.
+    const cancel = clock.after(SERVE_AFTER_MS, () => void serve().catch(() => undefined))
+    const buffer = await openWhenPossible(options, conditions, serve).finally(cancel)
     if (buffer === null) return
     open.buffer = buffer
     await serve()

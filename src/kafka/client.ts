@@ -26,18 +26,25 @@ export interface KafkaClient {
 
 const CLIENT_ID = 'tap-collector'
 const CONNECTION_TIMEOUT_MS = 10_000
-const REQUEST_TIMEOUT_MS = 30_000
 const METADATA_MAX_AGE_MS = 300_000
+/** How long a request may take, and how often it is sent again. */
+export interface Patience {
+  readonly requestTimeoutMs: number
+  readonly retries: number
+}
+const PATIENCE: Patience = { requestTimeoutMs: 30_000, retries: 6 }
+/** For a person who waits: a broker that takes connections and says nothing is given up after some 10 s. */
+export const LITTLE_PATIENCE: Patience = { requestTimeoutMs: 5_000, retries: 1 }
 /**
  * Two transactions in a row: the broker refuses the second for some milliseconds, and kafkajs waits this long before it asks again
  * (measured: 19 ms a transaction, 103 with its default of 300). Longer outages are waited out above, where they are told.
  */
-const RETRY = { initialRetryTime: 50, retries: 6, maxRetryTime: 2_000 }
+const RETRY = { initialRetryTime: 50, maxRetryTime: 2_000 }
 
 stopIdleTimers()
 
 /** Opens nothing by itself. */
-export function createKafkaClient({ brokers, ssl, sasl }: KafkaConnection, log: Logger): KafkaClient {
+export function createKafkaClient({ brokers, ssl, sasl }: KafkaConnection, log: Logger, patience = PATIENCE): KafkaClient {
   const logCreator = kafkaLogCreator(log)
   const common = {
     clientId: CLIENT_ID,
@@ -46,9 +53,10 @@ export function createKafkaClient({ brokers, ssl, sasl }: KafkaConnection, log: 
     ...(sasl !== null && { sasl: { ...sasl } as NonNullable<KafkaConfig['sasl']> }), // a union by mechanism, which is the same three
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     authenticationTimeout: CONNECTION_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: patience.requestTimeoutMs,
     enforceRequestTimeout: true,
-    retry: RETRY,
+    // One more for each further broker: each try asks another one.
+    retry: { ...RETRY, retries: patience.retries + brokers.length - 1 },
   }
   const kafka = new kafkajs.Kafka({ ...common, logCreator, logLevel: kafkajs.logLevel.INFO })
   const logger = createLogger({ level: kafkajs.logLevel.INFO, logCreator })

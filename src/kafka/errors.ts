@@ -16,7 +16,17 @@ export class OffsetOutOfRangeError extends RetryableError {
 }
 
 /** Topics that are not there, and that the call may not make. */
-export class TopicsMissingError extends FatalError {}
+export class TopicsMissingError extends FatalError {
+  /** None of them is there: nothing ever ran here. */
+  readonly areAll: boolean
+  constructor(missing: readonly string[], areAll: boolean) {
+    super(
+      `these topics do not exist: ${missing.join(', ')}. ${areAll ? '' : 'Others of this topic_prefix do, so these were deleted with what they held. '}` +
+        'A start makes them; with create_topics: false they must be made first, with the settings that the README names, and a user without the right to see them is told the same',
+    )
+    this.areAll = areAll
+  }
+}
 
 /** The broker's own end of a transaction that was open for too long is told by the same ones. */
 const FENCED = new Set([
@@ -29,6 +39,8 @@ const FENCED = new Set([
 const GROUP_LOST = new Set(['ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID', 'FENCED_INSTANCE_ID', 'REBALANCE_IN_PROGRESS'])
 const OUT_OF_RANGE = new Set(['OFFSET_OUT_OF_RANGE'])
 const TOO_LARGE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'])
+/** The second one stands for the partitions that are there, beside those that are not. */
+const NO_TOPIC = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'OPERATION_NOT_ATTEMPTED'])
 /** Only a person can mend these. */
 const FATAL = new Set([
   'UNSUPPORTED_VERSION',
@@ -58,7 +70,7 @@ export function explainKafkaError(error: unknown, doing: string): Error {
     return new FatalError(`${message}. This user lacks a right; the README says which it needs (Rights)`, { cause })
   if (has(FATAL)) return new FatalError(message, { cause })
   if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check buffer.config.sasl`, { cause })
-  return new RetryableError(message, { cause })
+  return new RetryableError(has(NO_TOPIC) ? `${message}. If it goes on, a topic was deleted, or this user lacks a right` : message, { cause })
 }
 
 export function isRebalance(error: unknown): boolean {

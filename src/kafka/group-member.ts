@@ -31,7 +31,8 @@ export interface GroupMemberOptions extends GroupTimeouts {
 const PROTOCOL = 'tap-sticky'
 /** Of the member's metadata and the assignment; later versions have fields that kafkajs does not write. */
 const PROTOCOL_VERSION = 0
-const SESSION_TIMEOUT_MS = 10_000
+/** A cluster needs 9 s to see that a broker is gone; its groups go on at another one then, and nobody is to have lost anything. */
+const SESSION_TIMEOUT_MS = 15_000
 const REBALANCE_TIMEOUT_MS = 60_000
 /** A broker that is away hears of the leaving by the session's end. */
 const LEAVE_MAX_MS = 2_000

@@ -23,25 +23,23 @@ const LOOK_AGAIN_MAX_MS = 500
 const LEADERS_WITHIN_MS = 30_000
 
 /**
- * Makes the topics that are missing, or with `create: false` says which; an existing one that would lose what it is to keep is an error.
+ * Makes the topics that are missing and gives their names, or with `create: false` says which; an existing one that would lose what it is to keep is an error.
  * Throws FatalError for what only a person can help, RetryableError while the brokers are away.
  */
-export async function ensureTopics(client: KafkaClient, specs: readonly TopicSpec[], { create }: { readonly create: boolean }): Promise<void> {
+export async function ensureTopics(client: KafkaClient, specs: readonly TopicSpec[], { create }: { readonly create: boolean }): Promise<readonly string[]> {
   const admin = client.admin()
   try {
     await admin.connect()
     const existing = new Set(await admin.listTopics())
     const missing = specs.filter(({ name }) => !existing.has(name))
     if (missing.length > 0 && !create)
-      throw new TopicsMissingError(
-        `these topics do not exist: ${missing.map(({ name }) => name).join(', ')}. ` +
-          'With create_topics: false they must be made first, with the settings that the README names, and a user without the right to see them is told the same',
-      )
+      throw new TopicsMissingError(missing.map(({ name }) => name), missing.length === specs.length)
     if (missing.length > 0) {
       await createTopics(admin, missing)
       await waitForLeaders(admin, missing)
     }
     await checkTopics(admin, specs.filter(({ name }) => existing.has(name)))
+    return missing.map(({ name }) => name)
   } catch (error) {
     throw explainKafkaError(error, 'checking the topics')
   } finally {

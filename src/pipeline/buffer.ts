@@ -77,8 +77,11 @@ export interface EventBuffer extends QuotaLog {
   /** Throws BufferFullError while an append would not fit. */
   assertRoom(): Promise<void>
   append(unit: Unit): Promise<void>
-  /** Waits, standing by, until this process owns the inputs. Throws the signal's reason, RetryableError while it cannot be known. */
-  ownInputs(signal: AbortSignal): Promise<InputOwnership>
+  /**
+   * Waits, standing by, until this process owns the inputs; calls `onStandby` when another one has been found to. Throws the signal's
+   * reason, RetryableError while it cannot be known.
+   */
+  ownInputs(signal: AbortSignal, onStandby?: () => void): Promise<InputOwnership>
   /** Announces the outputs that are on now; only they hold events back. */
   openOutputs(outputs: readonly OutputStart[]): Promise<void>
   /**

@@ -4,7 +4,7 @@ import type { Clock } from './clock.ts'
 import { RetryableError } from './errors.ts'
 
 /** A collector that is gone frees the inputs within its session time-out. */
-const FREE_WITHIN_MS = 15_000
+const FREE_WITHIN_MS = 20_000
 /** Inputs that nobody has are owned long before. */
 const NEWS_AFTER_MS = 1_000
 

@@ -126,10 +126,14 @@ async function collectOwned(options: SupervisorOptions): Promise<void> {
   const { buffer, clock, log, conditions, stop, once } = options
   const backoff = retryBackoff()
   const stopped = (): boolean => stop.aborted
+  const standBy = (): void => {
+    conditions.clear('inputs')
+    conditions.set(STANDBY, 'another collector reads the inputs')
+  }
+  standBy()
   while (!stopped()) {
     try {
-      conditions.set(STANDBY, 'another collector reads the inputs')
-      const ownership = await (once ? ownInputsSoon({ buffer, clock, log, signal: stop }) : buffer.ownInputs(stop))
+      const ownership = await (once ? ownInputsSoon({ buffer, clock, log, signal: stop }) : buffer.ownInputs(stop, standBy))
       conditions.clear(STANDBY)
       const waitedMs = conditions.clear('inputs')
       if (waitedMs !== null) log.info(`The inputs are read again after ${Math.round(waitedMs / 1000)} s`)
@@ -141,6 +145,7 @@ async function collectOwned(options: SupervisorOptions): Promise<void> {
         await ownership.release()
       }
       if (isDone || stopped()) return
+      conditions.set('inputs', describeError(ownership.lost.reason))
       log.warn(`Another collector reads the inputs from here on, or may: standing by (${describeError(ownership.lost.reason)})`)
     } catch (error) {
       // Who reads them now is not known; and whoever stands by is ready, but this one is not.

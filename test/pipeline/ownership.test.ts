@@ -60,9 +60,12 @@ test('inputs that are lost end all reading before they are given back; it stands
   const sink = new ModelSink()
   const readingAtRelease: number[] = []
   let owned = 0
-  buffer.ownInputs = async () => {
+  buffer.ownInputs = async (_signal, onStandby) => {
     owned += 1
-    if (owned > 1) await again.promise
+    if (owned > 1) {
+      onStandby?.()
+      await again.promise
+    }
     return { lost: owned > 1 ? new AbortController().signal : lost.signal, release: async () => void readingAtRelease.push(source.reading) }
   }
   const running = run(buffer, source, sink, { conditions, stop: stop.signal })

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { createKafkaClient, type KafkaClient, type KafkaConnection } from '../../kafka/client.ts'
+import { createKafkaClient, LITTLE_PATIENCE, type KafkaClient, type KafkaConnection } from '../../kafka/client.ts'
 import { GroupMember, type Assignment, type GroupTimeouts } from '../../kafka/group-member.ts'
 import { PartitionReader } from '../../kafka/partition-reader.ts'
 import { RecordProducer } from '../../kafka/record-producer.ts'
@@ -45,7 +45,7 @@ export interface KafkaBufferOptions extends TopicOptions {
  */
 export async function openKafkaBuffer(options: KafkaBufferOptions): Promise<EventBuffer> {
   const { connection, clock, log, createTopics, lostState = 'refuse', readOnly = false } = options
-  const client = createKafkaClient(connection, log)
+  const client = createKafkaClient(connection, log, readOnly ? LITTLE_PATIENCE : undefined)
   const topics = new Topics(options.prefix)
   const closed = new AbortController()
   const stateReader = new PartitionReader(client, topics.state)
@@ -112,7 +112,7 @@ class KafkaBuffer implements EventBuffer {
   }
 
   /** Stands by until the one partition of the state topic is ours; keeps it while others come and go. */
-  async ownInputs(signal: AbortSignal): Promise<InputOwnership> {
+  async ownInputs(signal: AbortSignal, onStandby?: () => void): Promise<InputOwnership> {
     this.#assertOpen()
     const { closed, log } = this.#parts
     const waiting = AbortSignal.any([signal, closed.signal])
@@ -120,6 +120,7 @@ class KafkaBuffer implements EventBuffer {
       const assignment = await this.#inputs.join(waiting)
       if (assignment.partitions.length > 0) return this.#owned(assignment)
       if (isNews) log.info('Another collector reads the inputs; standing by')
+      onStandby?.()
       await ended(AbortSignal.any([assignment.ending, assignment.lost, waiting]))
       await assignment.release()
     }

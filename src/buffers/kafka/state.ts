@@ -16,9 +16,9 @@ interface StateOptions {
   readonly producer: RecordProducer
   readonly lostState: LostState
   readonly readOnly: boolean
+  /** Makes the topics that are missing and gives their names, or says which are. */
+  readonly ensureTopics: () => Promise<readonly string[]>
   readonly log: Logger
-  /** Makes the topics that are missing, or says which are. */
-  readonly ensureTopics: () => Promise<void>
 }
 
 /**
@@ -26,12 +26,14 @@ interface StateOptions {
  * those that were hidden then be lost: that is never taken for a first start.
  */
 export async function openState(options: StateOptions): Promise<void> {
-  const { topics, stateLog, eventReader, producer, lostState, readOnly, log, ensureTopics } = options
-  await ensureTopics()
+  const { topics, stateLog, eventReader, producer, lostState, readOnly, ensureTopics, log } = options
+  const made = await ensureTopics()
   const known = await stateLog.refresh()
   // Whatever came after the layout may be hidden for a while, and nothing here waits for it.
   const { layout, move } = known.layout === null ? await stateLog.settled() : known
   assertMoved(move, topics)
+  if (layout !== null && made.includes(topics.events))
+    log.error(`The topic ${topics.events} had been deleted, and was made anew: what was in it and not delivered to every output is lost. What is fetched from now on is kept`)
   if (layout !== null && layout.version > LAYOUT_VERSION)
     throw new FatalError(`the state topic ${topics.state} was written by a newer version (layout ${layout.version}); start that version`)
   if (readOnly && layout?.departure !== undefined) log.warn(`What is shown is no longer true: ${hasGone(layout.departure, topics)}`)
