@@ -14,7 +14,7 @@ import type { HttpRequest } from '../sources/proofpoint-tap/http.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { startHealthServer, type HealthServer } from '../telemetry/health.ts'
 import { openBuffer, type OpenOptions } from './buffer.ts'
-import { createOutput } from './components.ts'
+import { createOutputs } from './components.ts'
 import { readiness } from './readiness.ts'
 
 /** What a simulation puts in the place of the real thing, beside the clock. Left out, each is the real thing. */
@@ -66,7 +66,7 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
     open.buffer = buffer
     await serve()
     open.sources = await createTapSources(config.inputs, { clock, log, quotaLog: buffer, conditions, counters, ...(request && { request }) })
-    open.outputs = config.outputs.map((output) => createOutput(output, config, { clock, log, ...(connect && { connect }) }))
+    open.outputs = await createOutputs(config, { clock, log, ...(connect && { connect }) })
     await supervise({ sources: open.sources, outputs: open.outputs, buffer, clock, log, conditions, counters, stop, once })
   } finally {
     await Promise.allSettled([...open.sources.map((source) => source.close()), ...open.outputs.map(({ sink }) => sink.close())])

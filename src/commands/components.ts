@@ -1,12 +1,9 @@
 import { hostname } from 'node:os'
-import type { Logger } from 'pino'
+import { OUTPUT_TYPES, type OutputTypeName, type SinkContext } from '../config/output-types.ts'
 import type { CollectorConfig, OutputConfig } from '../config/types.ts'
-import type { Clock } from '../pipeline/clock.ts'
+import { ConfigurationError, type Problem } from '../pipeline/errors.ts'
 import type { Output } from '../pipeline/supervisor.ts'
 import type { Sink } from '../pipeline/sink.ts'
-import { createConsoleSink } from '../sinks/console/sink.ts'
-import type { Connect } from '../sinks/devo/connection.ts'
-import { createDevoSink } from '../sinks/devo/sink.ts'
 import { TAP_SERVICES } from '../sources/proofpoint-tap/services.ts'
 import { onlyServices } from '../transforms/services.ts'
 
@@ -20,17 +17,33 @@ export function tagger(config: CollectorConfig): (inputId: string, service: stri
     tags.get(`${inputId}/${service}`) ?? tables.get(service) ?? `mail.proofpoint.tapsiem_v2.${service.toLowerCase()}`
 }
 
-interface OutputDependencies {
-  readonly clock: Clock
-  readonly log: Logger
-  /** The seam of outputs to Devo: default TLS. */
-  readonly connect?: Connect
+type OutputDependencies = Pick<SinkContext, 'clock' | 'log' | 'connect'>
+
+/** All outputs; where one cannot be made, those that could are closed again. */
+export async function createOutputs(config: CollectorConfig, dependencies: OutputDependencies): Promise<readonly Output[]> {
+  const outputs: Output[] = []
+  const problems: Problem[] = []
+  try {
+    for (const output of config.outputs) {
+      try {
+        outputs.push(await createOutput(output, config, dependencies))
+      } catch (error) {
+        if (!(error instanceof ConfigurationError)) throw error
+        problems.push(...error.problems)
+      }
+    }
+    if (problems.length > 0) throw new ConfigurationError(problems)
+    return outputs
+  } catch (error) {
+    await Promise.allSettled(outputs.map(({ sink }) => sink.close()))
+    throw error
+  }
 }
 
-export function createOutput(output: OutputConfig, config: CollectorConfig, dependencies: OutputDependencies): Output {
+export async function createOutput(output: OutputConfig, config: CollectorConfig, dependencies: OutputDependencies): Promise<Output> {
   return {
     name: output.name,
-    sink: createSink(output, config, dependencies),
+    sink: await createSink(output, { ...dependencies, name: output.name, hostName: hostname(), tagOf: tagger(config) }),
     transforms: output.services === null ? [] : [onlyServices(subsetOf(output.services, config))],
     shipmentsInFlight: output.shipmentsInFlight,
     maxShipmentEvents: output.maxShipmentEvents,
@@ -39,14 +52,17 @@ export function createOutput(output: OutputConfig, config: CollectorConfig, depe
   }
 }
 
-function createSink(output: OutputConfig, config: CollectorConfig, dependencies: OutputDependencies): Sink {
-  const context = { ...dependencies, name: output.name, hostName: hostname(), tagOf: tagger(config) }
-  switch (output.type) {
-    case 'devo_platform':
-      return createDevoSink(output.config, context)
-    case 'console':
-      return createConsoleSink(output.config, context)
-  }
+/** What of the outputs' configuration may never stand in the log. */
+export function secretsOfOutputs({ outputs }: CollectorConfig): readonly string[] {
+  return outputs.flatMap(secretsOf)
+}
+
+function createSink<K extends OutputTypeName>({ type, config }: OutputConfig<K>, context: SinkContext): Sink | Promise<Sink> {
+  return OUTPUT_TYPES[type].create(config, context)
+}
+
+function secretsOf<K extends OutputTypeName>({ type, config }: OutputConfig<K>): readonly string[] {
+  return OUTPUT_TYPES[type].secrets?.(config) ?? []
 }
 
 /**

@@ -2,6 +2,7 @@ import { defaultConfigPath, loadConfig } from '../config/load.ts'
 import { ConfigurationError, describeProblem } from '../pipeline/errors.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { SecretScrubber } from '../telemetry/secrets.ts'
+import { secretsOfOutputs } from './components.ts'
 import type { CollectorConfig, LoadedConfig } from '../config/types.ts'
 import type { Logger } from 'pino'
 
@@ -31,6 +32,7 @@ export function loggerFor(config: CollectorConfig, fd: 1 | 2): Logger {
 export function scrubberFor(config: CollectorConfig): SecretScrubber {
   const scrubber = new SecretScrubber()
   for (const { username, password } of config.inputs) scrubber.addBasic(username, password)
+  for (const secret of secretsOfOutputs(config)) scrubber.add(secret)
   if (config.http.token !== null) scrubber.add(config.http.token)
   return scrubber
 }

@@ -66,7 +66,7 @@ async function connect(config: CollectorConfig): Promise<number> {
   }
 
   for (const output of config.outputs) {
-    const { sink } = createOutput(output, config, { clock: systemClock, log })
+    const { sink } = await createOutput(output, config, { clock: systemClock, log })
     await tryOne(`output ${output.name} (${output.type})`, () => sink.check(signal))
     await sink.close()
   }

@@ -1,7 +1,7 @@
+import type { ConsoleConfig } from '../sinks/console/sink.ts'
 import { read, type Component, type Context } from './component.ts'
 import type { Node } from './node.ts'
 import { OLD_CONSOLE } from './old-keys.ts'
-import type { ConsoleConfig } from './types.ts'
 
 const CONSOLE: Component<{ readonly format: string }> = {
   schema: { format: { doc: 'how an event is written', format: 'tap_choice', options: ['line', 'ndjson'], default: 'line' } },

@@ -1,14 +1,14 @@
 import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
 import { isSwitchedOff, join, namedEntries, read, readScalar, type Component, type Context } from './component.ts'
-import { readConsole } from './console.ts'
-import { readDevo } from './devo.ts'
 import { isLeftOut, type Node } from './node.ts'
 import { nearest } from './nearest.ts'
 import { OLD_OUTPUT } from './old-keys.ts'
+import { isOutputType, OUTPUT_TYPES, type OutputTypeName } from './output-types.ts'
 import { checkSubset } from './subset.ts'
 import type { OutputCommon, OutputConfig } from './types.ts'
 
-const BUILT_IN = ['devo_platform', 'console']
+const BUILT_IN = Object.keys(OUTPUT_TYPES)
+const CHOICE = `${BUILT_IN.slice(0, -1).join(', ')} or ${BUILT_IN.at(-1) ?? ''}`
 /**
  * Known from the old collector or from what is planned. To take one for a typing error, or to leave it out silently,
  * would both be wrong.
@@ -26,7 +26,7 @@ interface OutputValues {
 
 const OUTPUT: Component<OutputValues> = {
   schema: {
-    type: { doc: `the kind of output, ${BUILT_IN.join(' or ')}`, format: 'tap_text', default: null },
+    type: { doc: `the kind of output, ${CHOICE}`, format: 'tap_text', default: null },
     enabled: { doc: 'whether the output runs', format: 'tap_yes_or_no', default: true },
     shipments_in_flight: { doc: 'how many shipments are under way at once', format: 'tap_whole_number', min: 1, max: 64, default: 4 },
     max_shipment_events: { doc: 'how many events a shipment holds', format: 'tap_whole_number', min: 1, max: 10_000_000, default: 50_000 },
@@ -58,7 +58,8 @@ export function readOutputs(node: Node | undefined, inputs: readonly TapInputCon
 }
 
 function readOutput(name: string, node: Node, path: string, inputs: readonly TapInputConfig[], context: Context): OutputConfig | null {
-  if (node.kind === 'map' && !isAvailable(node.entries.get('type'), join(path, 'type'), context)) return null
+  const type = readType(node, join(path, 'type'), context)
+  if (type === 'unusable') return null
   const section = read(OUTPUT, node, path, context)
   const { values } = section
   refuseTransforms(section.part('transforms'), join(path, 'transforms'), context)
@@ -70,22 +71,28 @@ function readOutput(name: string, node: Node, path: string, inputs: readonly Tap
     maxShipmentBytes: values.max_shipment_bytes,
     startFrom: values.start_from === 'oldest' ? 'oldest' : 'now',
   }
-  const config = section.part('config')
-  const below = join(path, 'config')
-  if (!section.given('type')) return null
-  return values.type === 'console'
-    ? { ...common, type: 'console', config: readConsole(config, below, context) }
-    : { ...common, type: 'devo_platform', config: readDevo(config, below, context) }
+  return type === null ? null : readConfig(type, common, section.part('config'), join(path, 'config'), context)
 }
 
-/** False where the type is named and cannot be used, which is reported; nothing else of such an output is looked at. */
-function isAvailable(node: Node | undefined, path: string, context: Context): boolean {
-  if (isLeftOut(node) || node.kind !== 'scalar') return true
+function readConfig<K extends OutputTypeName>(
+  type: K,
+  common: OutputCommon,
+  node: Node | undefined,
+  path: string,
+  context: Context,
+): OutputConfig<K> {
+  return { ...common, type, config: OUTPUT_TYPES[type].read(node, path, context) }
+}
+
+/** Null where it is missing, which is reported with the rest; of an output whose type cannot be used nothing else is looked at. */
+function readType(output: Node, path: string, context: Context): OutputTypeName | null | 'unusable' {
+  const node = output.kind === 'map' ? output.entries.get('type') : undefined
+  if (isLeftOut(node) || node.kind !== 'scalar') return null
   const type = readScalar(node, path, context)
-  if (type === null) return false
-  if (BUILT_IN.includes(type.text)) return true
-  context.report.problem(path, `must be ${BUILT_IN.join(' or ')}${whyNot(type.text)}`, type.shown)
-  return false
+  if (type === null) return 'unusable'
+  if (isOutputType(type.text)) return type.text
+  context.report.problem(path, `must be ${CHOICE}${whyNot(type.text)}`, type.shown)
+  return 'unusable'
 }
 
 function whyNot(type: string): string {

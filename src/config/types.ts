@@ -1,6 +1,6 @@
 import type { Problem } from '../pipeline/errors.ts'
-import type { DevoConfig } from '../sinks/devo/config.ts'
 import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
+import type { OutputConfigs, OutputTypeName } from './output-types.ts'
 
 /** The whole configuration, checked and with its defaults. Times in milliseconds, paths absolute, only what is enabled. */
 export interface CollectorConfig {
@@ -69,12 +69,10 @@ export interface OutputCommon {
   readonly startFrom: 'now' | 'oldest'
 }
 
-export interface ConsoleConfig {
-  readonly format: 'line' | 'ndjson'
-}
-
-export type OutputConfig = OutputCommon &
-  ({ readonly type: 'devo_platform'; readonly config: DevoConfig } | { readonly type: 'console'; readonly config: ConsoleConfig })
+/** Of one type, or of any. */
+export type OutputConfig<K extends OutputTypeName = OutputTypeName> = {
+  readonly [T in K]: OutputCommon & { readonly type: T; readonly config: OutputConfigs[T] }
+}[K]
 
 export interface LoadedConfig {
   readonly config: CollectorConfig

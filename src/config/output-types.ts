@@ -1,0 +1,53 @@
+import type { Logger } from 'pino'
+import type { Clock } from '../pipeline/clock.ts'
+import type { Sink } from '../pipeline/sink.ts'
+import { createConsoleSink } from '../sinks/console/sink.ts'
+import type { Connect } from '../sinks/devo/connection.ts'
+import { createDevoSink } from '../sinks/devo/sink.ts'
+import type { Context } from './component.ts'
+import { readConsole } from './console.ts'
+import { readDevo } from './devo.ts'
+import type { Node } from './node.ts'
+
+/** What a sink is given beside its configuration; it takes what it needs. */
+export interface SinkContext {
+  /** The output's name in the YAML. */
+  readonly name: string
+  readonly clock: Clock
+  readonly log: Logger
+  readonly hostName: string
+  /** Where a service's events go in Devo. */
+  readonly tagOf: (inputId: string, service: string) => string
+  /** The seam of outputs to Devo: default TLS. */
+  readonly connect?: Connect
+}
+
+export interface OutputType<C> {
+  /** Reads the output's `config`; what is wrong goes to the context's report, and the value returned then is never used. */
+  read(node: Node | undefined, path: string, context: Context): C
+  /**
+   * Makes the sink, without any I/O of which it owes the outcome: what can fail is `check`'s and `ship`'s. One whose code is large is imported
+   * here, so that only its users load it.
+   */
+  create(config: C, context: SinkContext): Sink | Promise<Sink>
+  /** What of the configuration may never stand in the log. */
+  secrets?(config: C): readonly string[]
+}
+
+const outputType = <C>(type: OutputType<C>): OutputType<C> => type
+
+/** The types of outputs that are built in, by their names in the YAML: a new one is a row here. */
+const TABLE = {
+  devo_platform: outputType({ read: readDevo, create: createDevoSink }),
+  console: outputType({ read: readConsole, create: createConsoleSink }),
+}
+
+/** The configuration of each type, by its name. */
+export type OutputConfigs = { readonly [K in keyof typeof TABLE]: ReturnType<(typeof TABLE)[K]['read']> }
+export type OutputTypeName = keyof OutputConfigs
+
+export const OUTPUT_TYPES: { readonly [K in OutputTypeName]: OutputType<OutputConfigs[K]> } = TABLE
+
+export function isOutputType(name: string): name is OutputTypeName {
+  return Object.hasOwn(TABLE, name)
+}
