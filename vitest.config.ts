@@ -10,7 +10,8 @@ export default defineConfig({
     // An end-to-end test waits for half of its time: for a proof, a window that may be read, a broker that comes back.
     maxWorkers: Math.ceil(availableParallelism() * 1.5),
     testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Brokers are started in hooks; `startBroker` itself gives up after 60 s and says why.
+    hookTimeout: 90_000,
     reporters: results === undefined ? ['default'] : ['default', 'json'],
     ...(results !== undefined && { outputFile: { json: results } }),
   },

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { onTestFinished, expect, test } from 'vitest'
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { openBuffer, openQuotaLog } from '../../src/commands/buffer.ts'
 import type { CollectorConfig, KafkaBufferConfig } from '../../src/config/types.ts'
 import { systemClock } from '../../src/pipeline/clock.ts'
@@ -10,12 +10,17 @@ import { clientOf } from '../kafka/partition-reader-support.ts'
 import { collectorConfig } from './support.ts'
 
 describeKafka('the quota log of `validate --connect` at the brokers', () => {
+  let brokers: readonly string[]
+  beforeAll(async () => {
+    brokers = await sharedBroker()
+  })
+
   async function configOf(buffer: Partial<KafkaBufferConfig> = {}): Promise<CollectorConfig> {
     return collectorConfig({
       stateDir: await temporaryFolder(),
       buffer: {
         type: 'kafka',
-        brokers: await sharedBroker(),
+        brokers,
         topicPrefix: `q${randomUUID()}`,
         ssl: false,
         sasl: null,

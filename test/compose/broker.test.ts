@@ -1,11 +1,11 @@
 import { pino } from 'pino'
-import { expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { openBuffer } from '../../src/commands/buffer.ts'
 import { formatProblems } from '../../src/config/load.ts'
 import { systemClock } from '../../src/pipeline/clock.ts'
 import { outcomeOfText } from '../config/setup.ts'
 import { numbered, openShares, readShipment, unitOf } from '../contract/buffer-units.ts'
-import { startBroker } from '../support/kafka-broker.ts'
+import { startBroker, type TestBroker } from '../support/kafka-broker.ts'
 import { describeOwnBroker } from '../support/kafka.ts'
 import { propertiesOf, service, textOf } from './compose.ts'
 
@@ -42,11 +42,14 @@ test('it is a good one once they are replaced, also with what is commented out, 
 })
 
 describeOwnBroker('with Java', () => {
-  test('the broker starts with its settings and carries the buffer', async () => {
+  let broker: TestBroker
+  beforeAll(async () => {
     const properties = Object.entries(propertiesOf(service('docker-compose.yml', 'kafka'))).filter(([name]) => !CONTAINER.includes(name))
-    const broker = await startBroker({ properties: Object.fromEntries(properties) })
-    onTestFinished(() => broker.dispose())
+    broker = await startBroker({ properties: Object.fromEntries(properties) })
+  })
+  afterAll(() => broker.dispose())
 
+  test('the broker starts with its settings and carries the buffer', async () => {
     const { loaded } = await outcomeOfText(filled.replace('["kafka:9092"]', JSON.stringify(broker.brokers)), { env: ENV })
     if (loaded === null) throw new Error('the example is wrong')
     const buffer = await openBuffer(loaded.config, { clock: systemClock, log: pino({ level: 'silent' }) })

@@ -50,7 +50,7 @@ describeKafka('the broker of the run', () => {
     expect(again).toEqual(brokers)
     const topic = `shared-${randomUUID()}`
     expect(await topicsOf({ brokers, ssl: false, sasl: null }, topic)).toContain(topic)
-  })
+  }, START_MS)
 })
 
 describeOwnBroker('a broker of a test', () => {

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events'
-import { expect, it, vi } from 'vitest'
+import { beforeAll, expect, it, vi } from 'vitest'
 import { GroupLostError } from '../../src/kafka/errors.ts'
 import type { Assignment } from '../../src/kafka/group-member.ts'
 import { commitOffsets, describeGroup, readOffsets } from '../../src/kafka/group-offsets.ts'
@@ -8,8 +8,14 @@ import { aborted, hold, makeGroup, mortal, SESSION_MS, SleepyClock, type TestGro
 import { never } from './partition-reader-support.ts'
 
 const WAIT = { timeout: 5 * SESSION_MS, interval: 20 }
-async function groupOver(partitions: number): Promise<TestGroup> {
-  return makeGroup(await sharedBroker(), partitions)
+let brokers: readonly string[] = []
+
+beforeAll(async () => {
+  brokers = await sharedBroker()
+})
+
+function groupOver(partitions: number): Promise<TestGroup> {
+  return makeGroup(brokers, partitions)
 }
 
 function at(offset: number, metadata = ''): { offset: number; metadata: string } {

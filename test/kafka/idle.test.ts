@@ -1,12 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { PartitionReader } from '../../src/kafka/partition-reader.ts'
-import { describeKafka, sharedBroker } from '../support/kafka.ts'
-import { clientOf, makeTopic } from './partition-reader-support.ts'
+import { describeKafka } from '../support/kafka.ts'
+import { makeTopic, useClient } from './partition-reader-support.ts'
 
 describeKafka('an idle connection', () => {
+  const clientOfRun = useClient()
+
   test('sets no timers', async () => {
-    const client = clientOf(await sharedBroker())
+    const client = clientOfRun()
     const topic = await makeTopic(client)
     const reader = new PartitionReader(client, topic)
     onTestFinished(() => reader.close())
