@@ -41,6 +41,7 @@ describe('services that share their requests', () => {
     // One more where the API's time was not known yet.
     expect(simulation.model.log.entries.length).toBe(25 + 1)
     expect(simulation.model.log.entries.every(({ pool }) => pool === 'siem')).toBe(true)
+    expect(simulation.said(/Number of requests made: 1;/)).toHaveLength(4 * 24)
     for (const name of NAMES) expect(came(simulation, name)).toBe(Math.floor((2 * 60 + 10 - 0.5) / 2) + 1)
     expect(eachOnce(simulation)).toBe(true)
     expect(new Set(await marks(simulation)).size).toBe(1)
@@ -63,6 +64,7 @@ describe('services that share their requests', () => {
     const now = START + 12 * HOUR
     const simulation = simulate({ now })
     addEvents(simulation, START, now + 2 * HOUR, 10 * MINUTE)
+    simulation.model.events.add({ service: 'messagesBlocked', createdAt: now - HOUR - 10 * SECOND, content: { id: 'just before' } })
     for (const name of NAMES) await simulation.buffer.startService('12345', name, now - HOUR - (name === 'messagesBlocked' ? behind : 0), START)
     await simulation.start()
     await simulation.clock.advance(30 * MINUTE)
@@ -72,6 +74,7 @@ describe('services that share their requests', () => {
     expect(new Set(paths(simulation, together + 10 * MINUTE))).toEqual(new Set([ALL]))
     expect(new Set(await marks(simulation)).size).toBe(1)
     expect(eachOnce(simulation)).toBe(true)
+    expect([...simulation.buffer.events.keys()].filter((key) => key.includes('just before'))).toHaveLength(1)
     const expected = (from: number): number => Math.ceil((now + 2 * HOUR - START) / (10 * MINUTE)) - Math.ceil((from - START) / (10 * MINUTE))
     expect(came(simulation, 'clicksBlocked')).toBe(expected(now - HOUR))
     expect(came(simulation, 'messagesBlocked')).toBe(expected(now - HOUR - behind))
