@@ -9,6 +9,8 @@ import type { Measured } from './window.ts'
 
 /** Nothing was added for so long: the last addition was the last one. */
 const STILL_MS = 1_500
+/** Each look costs a broker some CPU. */
+const LOOK_MS = 25
 
 /** One window from the API into the buffer, while the receiver is away: from its request to the last event that is durable. */
 export async function measureIntoBuffer(
@@ -59,6 +61,6 @@ async function lastGrowth(
     const at = performance.timeOrigin + performance.now()
     if (found !== last.size) last = { at, size: found, sample: sample() }
     else if (found >= enough && at - last.at > STILL_MS) return last
-    await wait(10)
+    await wait(LOOK_MS)
   }
 }

@@ -10,6 +10,7 @@ import type { Compression, KafkaSide } from './side.ts'
 
 const COMPRESSIONS = ['none', 'gzip'] as const
 const MB = 1e6
+const WARMING_EVENTS = 50_000
 
 /** The cases of the Kafka buffer, each beside what it is compared with. */
 export async function runKafkaCases(bench: Bench, kafka: KafkaSide, quick: boolean): Promise<void> {
@@ -27,14 +28,28 @@ export async function runKafkaCases(bench: Bench, kafka: KafkaSide, quick: boole
 async function intoBuffer(bench: Bench, kafka: KafkaSide, bytes: number, rounds: number): Promise<string[][]> {
   const embedded: Measured[] = []
   const byCompression = { none: [] as Measured[], gzip: [] as Measured[] }
+  const ofBroker = { none: [] as number[], gzip: [] as number[] }
+  console.error('into the buffer: warming the broker, for one runs for months ...')
+  for (const compression of COMPRESSIONS) await kafka.fill(kafka.prefix(), compression, WARMING_EVENTS)
   await bench.stopReceiver()
   // in turn, so that a machine that slows down slows all
   for (let round = 0; round < rounds; round += 1) {
     console.error(`into the buffer, round ${round + 1} of ${rounds} ...`)
     embedded.push(await measureIntoBuffer(bench, bytes, null))
-    for (const compression of COMPRESSIONS) byCompression[compression].push(await measureIntoBuffer(bench, bytes, kafka, compression))
+    for (const compression of COMPRESSIONS) {
+      const before = kafka.cpuSeconds()
+      const measured = await measureIntoBuffer(bench, bytes, kafka, compression)
+      byCompression[compression].push(measured)
+      if (before !== null) ofBroker[compression].push((((kafka.cpuSeconds() ?? before) - before) / measured.events) * 1e6)
+    }
   }
   await bench.restartReceiver()
+  for (const compression of COMPRESSIONS) {
+    const seconds = ofBroker[compression].sort((a, b) => a - b)[Math.floor(rounds / 2)]
+    if (seconds === undefined) continue
+    console.log(`The broker on the same cores, ${named(compression)}: ${seconds.toFixed(1)} CPU s per million events into it`)
+  }
+  console.log('')
   const base = median(embedded)
   return [
     row('into the embedded buffer', base, null),

@@ -11,6 +11,7 @@ import { CHUNK_MAX_EVENTS, FINGERPRINT_BYTES } from '../../../src/pipeline/event
 import { UNIT_MAX_BYTES } from '../../../src/pipeline/unit.ts'
 import { canStartBroker, givenBrokers, installKafka, startBroker, type TestBroker } from '../../support/kafka-broker.ts'
 import { INPUT_ID, SERVICE } from '../bench.ts'
+import { cpuSeconds } from '../children.ts'
 import { messageJson } from '../message.ts'
 
 export type Compression = 'gzip' | 'none'
@@ -138,6 +139,12 @@ export class KafkaSide {
     } finally {
       await admin.disconnect()
     }
+  }
+
+  /** CPU seconds of the broker so far; null where it is not ours. */
+  cpuSeconds(): number | null {
+    const pid = this.#own?.pid ?? null
+    return pid === null ? null : cpuSeconds(pid)
   }
 
   async close(): Promise<void> {
