@@ -1,0 +1,18 @@
+// npm run hunt -- [--seed N] [--kills N] [--faults N]: faults on the way into Kafka at random moments, many more than in the tests.
+// A seed makes the same faults again, though not to the millisecond.
+import { spawnSync } from 'node:child_process'
+import { parseArgs } from 'node:util'
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: String(Math.floor(Math.random() * 1e6)) },
+    kills: { type: 'string', default: '20' },
+    faults: { type: 'string', default: '30' },
+  },
+})
+console.log(`seed ${values.seed}`)
+const { status } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', 'test/chaos/kafka-kill.test.ts', 'test/chaos/kafka-hunt.test.ts'], {
+  stdio: 'inherit',
+  env: { ...process.env, HUNT_SEED: values.seed, HUNT_KILLS: values.kills, HUNT_FAULTS: values.faults },
+})
+process.exitCode = status ?? 1
