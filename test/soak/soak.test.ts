@@ -3,7 +3,7 @@ import { makePlan } from './plan.ts'
 import { runPlan } from './world.ts'
 
 describe('simulated days of trouble', () => {
-  it.each([1, 2, 4])('bring every event to Devo, seed %i', async (seed) => {
+  it.each([2, 6, 13])('bring every event to Devo, seed %i', async (seed) => {
     const { violations, events } = await runPlan(makePlan({ seed, days: 1 }))
     expect(violations).toEqual([])
     expect(events).toBeGreaterThan(20)
@@ -12,6 +12,6 @@ describe('simulated days of trouble', () => {
   it('are the same again from the same seed', async () => {
     const [first, second] = [await runPlan(makePlan({ seed: 14, days: 1 })), await runPlan(makePlan({ seed: 14, days: 1 }))]
     expect(first.digest).toBe(second.digest)
-    expect(first.digest).not.toBe((await runPlan(makePlan({ seed: 10, days: 1 }))).digest)
+    expect(first.digest).not.toBe((await runPlan(makePlan({ seed: 12, days: 1 }))).digest)
   })
 })
