@@ -6,6 +6,8 @@ import {
   LineCounter,
   parseAllDocuments,
   Scalar,
+  visit,
+  type Alias,
   type Document,
   type Node as YamlNode,
   type Pair,
@@ -65,13 +67,13 @@ export function parseDocument(text: string, file: string, report: Report): MapNo
 
 /** Turns the library's tree into ours: anchors and merge keys resolved, everything counted. */
 class Walk {
-  readonly #document: Document
+  readonly #targets: ReadonlyMap<Alias, YamlNode | undefined>
   readonly #report: Report
   readonly #at: (offset: number) => string
   #nodes = 0
 
   constructor(document: Document, report: Report, at: (offset: number) => string) {
-    this.#document = document
+    this.#targets = targetsOf(document)
     this.#report = report
     this.#at = at
   }
@@ -87,7 +89,7 @@ class Walk {
     }
     if (node === null) return nothing(secret)
     if (isAlias(node)) {
-      const target: unknown = node.resolve(this.#document)
+      const target = this.#targets.get(node)
       if (target !== undefined) return this.node(target, path, secret, depth + 1)
       this.#report.problem(
         path,
@@ -160,6 +162,19 @@ class Walk {
       for (const [name, node] of map.entries) if (!into.has(name)) into.set(name, node)
     }
   }
+}
+
+/** What each alias stands for: of the nodes before it the last one with its anchor. The library looks through the whole document for each alias. */
+function targetsOf(document: Document): ReadonlyMap<Alias, YamlNode | undefined> {
+  const anchors = new Map<string, YamlNode>()
+  const targets = new Map<Alias, YamlNode | undefined>()
+  visit(document, {
+    Node(_, node) {
+      if (isAlias(node)) targets.set(node, anchors.get(node.source))
+      else if (node.anchor !== undefined) anchors.set(node.anchor, node)
+    },
+  })
+  return targets
 }
 
 function nothing(secret: boolean): ScalarNode {

@@ -18,8 +18,13 @@ export class ConfigurationError extends Error {
   }
 }
 
+const LONGEST_PATH = 300
+
+/** One line for a terminal: a key may be any text. */
 export function describeProblem({ path, message, value }: Problem): string {
-  return value === undefined ? `${path}: ${message}` : `${path}: ${message}, but found ${value}`
+  const where = path.length > LONGEST_PATH ? `${path.slice(0, LONGEST_PATH)}...` : path
+  const line = value === undefined ? `${where}: ${message}` : `${where}: ${message}, but found ${value}`
+  return line.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** Something that may go well later: whoever owns the loop waits and tries again, for ever, and says what it waits for. */
