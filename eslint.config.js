@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint'
 
 /** Imports point downwards only: commands → components → pipeline. A component never imports another component. */
-const components = ['sources', 'buffers', 'transforms', 'sinks', 'simulator', 'telemetry', 'config', 'commands', 'kafka']
+const components = ['sources', 'buffers', 'transforms', 'sinks', 'simulator', 'telemetry', 'config', 'commands', 'kafka', 'https']
 const forbid = (names) => ({
   'no-restricted-imports': [
     'error',
@@ -33,12 +33,12 @@ export default tseslint.config(
   { files: ['src/pipeline/**/*.ts'], rules: forbid(components) },
   ...['sources', 'buffers', 'transforms', 'sinks', 'simulator', 'telemetry'].map((name) => ({
     files: [`src/${name}/**/*.ts`],
-    rules: forbid(components.filter((other) => other !== name && !(other === 'kafka' && (name === 'buffers' || name === 'sinks')))),
+    rules: forbid(components.filter((other) => other !== name && !(other === 'kafka' && (name === 'buffers' || name === 'sinks')) && !(other === 'https' && (name === 'sources' || name === 'sinks')))),
   })),
   // what sinks share stands above their folders
   ...['devo', 'console'].map((name, _index, sinks) => ({
     files: [`src/sinks/${name}/**/*.ts`],
-    rules: forbid([...components.filter((other) => other !== 'sinks'), ...sinks.filter((other) => other !== name)]),
+    rules: forbid([...components.filter((other) => other !== 'sinks' && other !== 'https'), ...sinks.filter((other) => other !== name)]),
   })),
-  { files: ['src/config/**/*.ts'], rules: forbid(['buffers', 'transforms', 'simulator', 'telemetry', 'commands', 'kafka']) },
+  { files: ['src/config/**/*.ts'], rules: forbid(['buffers', 'transforms', 'simulator', 'telemetry', 'commands', 'kafka', 'https']) },
 )

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import { printable, retryAfter, singleHeader } from '../../https/answers.ts'
 import { describeError, isBug, RetryableError } from '../../pipeline/errors.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import type { HttpResponse } from './http.ts'
@@ -26,7 +26,6 @@ export class TapError extends RetryableError {
   }
 }
 
-const BODY_HEAD_BYTES = 2_048
 const SHOWN_CHARACTERS = 200
 const RETRY_AFTER_MAX_MS = HOUR_MS
 
@@ -52,12 +51,12 @@ export function refusal({ status, headers }: HttpResponse, text: string, input: 
     return new TapError(kind, `the API refuses the request (400)${said}`)
   }
   if (status >= 500) {
-    const retryAfterMs = retryAfter(headers, Date.parse(single(headers.date) ?? ''))
+    const retryAfterMs = retryAfter(headers)
     const options = retryAfterMs === null ? {} : { retryAfterMs: Math.min(retryAfterMs, RETRY_AFTER_MAX_MS) }
     return new TapError('broken', `the API answers ${status}${said}`, options)
   }
   if (status >= 300 && status < 400) {
-    const target = printable(single(headers.location) ?? 'nowhere', SHOWN_CHARACTERS)
+    const target = printable(singleHeader(headers.location) ?? 'nowhere', SHOWN_CHARACTERS)
     return new TapError('unexpected', `the API answers with a redirect (${status}) to ${target}, which is not followed: check ${where}.base_url, or a proxy on the way`)
   }
   return new TapError('unexpected', `the API answers ${status}: check ${where}.base_url${said}`)
@@ -91,44 +90,4 @@ function causes(error: unknown): { code: string; message: string }[] {
   const own = { code: 'code' in error && typeof error.code === 'string' ? error.code : '', message: error.message }
   const inner = error instanceof AggregateError ? error.errors.flatMap(causes) : []
   return [own, ...inner, ...causes(error.cause)]
-}
-
-/** Retry-After in milliseconds: seconds, or a date compared with the answer's own. Null where there is none that makes sense. */
-export function retryAfter(headers: HttpResponse['headers'], answeredAt: number): number | null {
-  const value = single(headers['retry-after'])?.trim() ?? ''
-  if (/^\d{1,9}$/.test(value)) return Number(value) * 1_000
-  const date = /[a-z]/i.test(value) ? Date.parse(value) : NaN
-  return Number.isNaN(date) || Number.isNaN(answeredAt) || date < answeredAt ? null : date - answeredAt
-}
-
-function single(header: string | string[] | undefined): string | undefined {
-  return Array.isArray(header) ? header[0] : header
-}
-
-/** The beginning of an answer's body as one printable line, secrets taken out. Destroys the body. */
-export async function bodyHead(body: Readable, secrets: readonly string[]): Promise<string> {
-  const pieces: Buffer[] = []
-  let length = 0
-  try {
-    for await (const piece of body as AsyncIterable<Uint8Array>) {
-      pieces.push(Buffer.from(piece))
-      length += piece.length
-      if (length >= BODY_HEAD_BYTES) break
-    }
-  } catch {
-    // The status alone has to do.
-  } finally {
-    body.destroy()
-  }
-  const text = Buffer.concat(pieces).subarray(0, BODY_HEAD_BYTES).toString()
-  return printable(secrets.reduce((rest, secret) => (secret === '' ? rest : rest.replaceAll(secret, '***')), text), SHOWN_CHARACTERS)
-}
-
-/** One line without control characters. */
-function printable(text: string, length: number): string {
-  const line = text
-    .replace(/\s+/g, ' ')
-    .trim()
-    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`)
-  return line.length > length ? `${line.slice(0, length)}...` : line
 }

@@ -1,10 +1,11 @@
 import PQueue from 'p-queue'
 import type { Logger } from 'pino'
+import { retryAfter } from '../../https/answers.ts'
 import { Backoff } from '../../pipeline/backoff.ts'
 import type { Clock } from '../../pipeline/clock.ts'
 import { describeError, RetryableError } from '../../pipeline/errors.ts'
 import type { QuotaLog } from '../../pipeline/source.ts'
-import { retryAfter, TapError } from './errors.ts'
+import { TapError } from './errors.ts'
 import type { HttpResponse } from './http.ts'
 import type { PassRules } from './steps.ts'
 import { describeLimits, minuteOf, QuotaUse } from './quotas.ts'
@@ -220,7 +221,7 @@ export class RequestPool {
   #throttled({ headers }: HttpResponse): void {
     this.#era += 1
     const own = this.#throttling.next()
-    const named = retryAfter(headers, Date.parse(typeof headers.date === 'string' ? headers.date : ''))
+    const named = retryAfter(headers)
     const isCredible = named !== null && (this.#throttling.failures < DISBELIEVE_AFTER || named > own)
     const waitMs = isCredible ? Math.min(Math.max(named, SECOND_MS), DAY_MS) : own
     this.#queue.concurrency = 1

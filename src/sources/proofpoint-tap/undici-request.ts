@@ -3,17 +3,17 @@ import { pipeline, type Duplex, type Readable } from 'node:stream'
 import { getCACertificates } from 'node:tls'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import type { Dispatcher } from 'undici'
+import { createAgent } from '../../https/agent.ts'
+import { proxyMistake } from '../../https/proxies.ts'
 import { describeError, RetryableError } from '../../pipeline/errors.ts'
 import { TapError } from './errors.ts'
 import type { HttpRequest } from './http.ts'
-import { createAgent } from './undici.ts'
 import { MINUTE_MS, SECOND_MS } from './windows.ts'
 
 const CONNECT_TIMEOUT_MS = 10 * SECOND_MS
 /** The API works on a large window for a while before it answers. */
 const HEADERS_TIMEOUT_MS = 2 * MINUTE_MS
 const BODY_IDLE_TIMEOUT_MS = 2 * MINUTE_MS
-const PROXY_PROTOCOLS = new Set(['http:', 'https:', 'socks5:', 'socks:'])
 const ACCEPTED_ENCODINGS = 'gzip, deflate, br'
 
 export interface HttpClient {
@@ -35,7 +35,8 @@ export function createHttpClient({ ca, timeouts = {} }: {
   const { connectMs = CONNECT_TIMEOUT_MS, headersMs = HEADERS_TIMEOUT_MS, bodyIdleMs = BODY_IDLE_TIMEOUT_MS } = timeouts
 
   async function open(): Promise<Dispatcher> {
-    checkProxies()
+    const mistake = proxyMistake()
+    if (mistake !== null) throw new TapError('unreachable', mistake)
     const authorities = ca === null ? {} : { ca: [...getCACertificates('default'), await readAuthorities(ca)] }
     const tls = { timeout: connectMs, ...authorities }
     return createAgent({
@@ -75,16 +76,6 @@ export function createHttpClient({ ca, timeouts = {} }: {
       const dispatcher = await opening?.catch(() => null)
       await dispatcher?.destroy()
     },
-  }
-}
-
-/** The addresses that undici is going to use; it would name neither the variable nor the mistake. Never shows one: it may hold a password. */
-function checkProxies(): void {
-  for (const name of ['http_proxy', 'https_proxy']) {
-    const used = process.env[name] === undefined ? name.toUpperCase() : name
-    const value = process.env[used] ?? ''
-    if (value === '' || PROXY_PROTOCOLS.has(URL.parse(value)?.protocol ?? '')) continue
-    throw new TapError('unreachable', `no request can be sent, because the environment variable ${used} is not the URL of a proxy, such as http://proxy.example.com:3128: check ${used}`)
   }
 }
 
