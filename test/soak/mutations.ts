@@ -1,4 +1,4 @@
-/** `node test/soak/mutations.ts [--days 1] [--runs 4] [NAME]...`: breaks one rule after the other in a copy, and tells whether the soak sees it. */
+/** `node test/soak/mutations.ts [--days 1] [--runs 6] [--intensity 3] [NAME]...`: breaks one rule after the other in a copy, and tells whether the soak sees it. */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -19,9 +19,9 @@ const MUTATIONS: Readonly<Record<string, { readonly file: string; readonly from:
   'a failed append counts as done': { file: 'src/pipeline/collect.ts', from: 'await buffer.append(unit)', to: 'await buffer.append(unit).catch(() => undefined)' },
   'a cursor moves before the proof': { file: 'src/pipeline/deliver.ts', from: '.then(() => shipment.proven)', to: '.then(() => shipment.readEnded)' },
   'a retry has an end of its own': { file: 'src/pipeline/shipment.ts', from: '...(this.to !== undefined && { to: this.to }), ', to: '' },
-  'a peer may end first': { file: 'src/sinks/devo/proof.ts', from: "if (this.#phase !== 'ending' || this.#peerEnding) this.#fail(this.#endedFirst())\n", to: "if (this.#phase !== 'ending' || this.#peerEnding) this.#deliver({ closeNotify: true })\n" },
-  'a bare FIN is believed': { file: 'src/sinks/devo/endpoint.ts', from: "quietMs : settleMs, this.#sendsCloseNotify, signal)", to: 'quietMs : settleMs, false, signal)' },
-  'a late end is believed': { file: 'src/sinks/devo/endpoint.ts', from: "|| tookMs <= PROMPT_END_MS) return", to: '|| tookMs <= 1e9) return' },
+  'a peer may end first': { file: 'src/sinks/proof/proof.ts', from: "if (this.#phase !== 'ending' || this.#peerEnding) this.#fail(this.#endedFirst())\n", to: "if (this.#phase !== 'ending' || this.#peerEnding) this.#deliver({ closeNotify: true })\n" },
+  'a bare FIN is believed': { file: 'src/sinks/proof/endpoint.ts', from: "quietMs : settleMs, this.#sendsCloseNotify, signal)", to: 'quietMs : settleMs, false, signal)' },
+  'a late end is believed': { file: 'src/sinks/proof/endpoint.ts', from: "|| tookMs <= PROMPT_END_MS) return", to: '|| tookMs <= 1e9) return' },
 }
 
 /** A rule that is broken may make it hang: that is seen as well. */
@@ -29,7 +29,7 @@ const LONGEST_MS = 900_000
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { days: { type: 'string', default: '1' }, runs: { type: 'string', default: '4' }, seed: { type: 'string', default: '1' } },
+  options: { days: { type: 'string', default: '1' }, runs: { type: 'string', default: '6' }, seed: { type: 'string', default: '1' }, intensity: { type: 'string', default: '3' } },
 })
 const root = join(import.meta.dirname, '../..')
 const copy = mkdtempSync(join(tmpdir(), 'soak-mutations-'))
@@ -43,7 +43,7 @@ try {
     if (text.split(from).length !== 2) throw new Error(`${file} does not hold this once: ${from}`)
     writeFileSync(join(copy, file), text.replace(from, () => to))
     const began = performance.now()
-    const args = ['test/soak/main.ts', '--seed', values.seed, '--days', values.days, '--runs', values.runs, '--shrink', '0', '--bail']
+    const args = ['test/soak/main.ts', '--seed', values.seed, '--days', values.days, '--runs', values.runs, '--intensity', values.intensity, '--shrink', '0', '--bail']
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: copy, encoding: 'utf8', timeout: LONGEST_MS })
     writeFileSync(join(copy, file), text)
     const found = /^seed \d+: .*$/m.exec(stdout)?.[0] ?? stderr.split('\n').find((line) => line.includes('Error')) ?? ''

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { makePlan } from './plan.ts'
 import { runPlan } from './world.ts'
 
-describe('simulated days of trouble', () => {
+/** Nothing here waits for real time: how long it takes is the machine's. */
+describe('simulated days of trouble', { timeout: 120_000 }, () => {
   it.each([2, 6, 13])('bring every event to Devo, seed %i', async (seed) => {
     const { violations, events } = await runPlan(makePlan({ seed, days: 1 }))
     expect(violations).toEqual([])
