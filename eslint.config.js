@@ -36,7 +36,7 @@ export default tseslint.config(
     rules: forbid(components.filter((other) => other !== name && !(other === 'kafka' && (name === 'buffers' || name === 'sinks')) && !(other === 'https' && (name === 'sources' || name === 'sinks')))),
   })),
   // what sinks share stands above their folders
-  ...['devo', 'console'].map((name, _index, sinks) => ({
+  ...['devo', 'console', 'http'].map((name, _index, sinks) => ({
     files: [`src/sinks/${name}/**/*.ts`],
     rules: forbid([...components.filter((other) => other !== 'sinks' && other !== 'https'), ...sinks.filter((other) => other !== name)]),
   })),

@@ -1,23 +1,18 @@
-import { isIP } from 'node:net'
 import type { DevoConfig } from '../sinks/devo/config.ts'
 import { checkClientCertificate } from './certificates.ts'
 import { fileOf } from './certificate-files.ts'
 import { join, read, type Component, type Context, type Section } from './component.ts'
 import type { Node } from './node.ts'
 import { OLD_DEVO } from './old-keys.ts'
+import { checkAddress, PROOF, proofOf, type ProofValues } from './proof.ts'
 
-interface DevoValues {
+interface DevoValues extends ProofValues {
   readonly address: string
   readonly port: number
   readonly type: string
   readonly chain: string
   readonly cert: string
   readonly key: string
-  readonly confirm: string
-  readonly quiet_in_milliseconds: number
-  readonly drain_timeout_in_seconds: number
-  readonly probe_in_milliseconds: number
-  readonly settle_in_seconds: number
   readonly verify_hostname: boolean
   readonly allow_weak_certificates: boolean
 }
@@ -31,23 +26,7 @@ const DEVO: Component<DevoValues> = {
     chain: { doc: 'the file with the chain of Devo, in the folder certs', format: 'tap_text', default: null },
     cert: { doc: 'the file with your certificate, in the folder certs', format: 'tap_text', default: null },
     key: { doc: 'the file with the private key of your certificate, in the folder certs', format: 'tap_text', default: null },
-    confirm: { doc: 'what proves a delivery', format: 'tap_choice', options: ['drain', 'settle'], default: 'drain' },
-    quiet_in_milliseconds: {
-      doc: 'how long a connection must stay silent',
-      format: 'tap_whole_number',
-      min: 0,
-      max: 600_000,
-      default: 1000,
-    },
-    drain_timeout_in_seconds: {
-      doc: 'how long the endpoint may take to end its side',
-      format: 'tap_whole_number',
-      min: 1,
-      max: 3600,
-      default: 30,
-    },
-    probe_in_milliseconds: { doc: 'how long a probe stays silent', format: 'tap_whole_number', min: 0, max: 600_000, default: 5000 },
-    settle_in_seconds: { doc: 'how long no error may come', format: 'tap_whole_number', min: 1, max: 3600, default: 10 },
+    ...PROOF,
     verify_hostname: { doc: 'whether the name in the certificate of Devo is checked', format: 'tap_yes_or_no', default: true },
     allow_weak_certificates: { doc: 'whether weak keys and digests are taken', format: 'tap_yes_or_no', default: false },
   },
@@ -71,11 +50,7 @@ export function readDevo(node: Node | undefined, path: string, context: Context)
     chain: files.chain?.file ?? '',
     cert: files.cert?.file ?? '',
     key: files.key?.file ?? '',
-    confirm: values.confirm === 'settle' ? 'settle' : 'drain',
-    quietMs: values.quiet_in_milliseconds,
-    drainTimeoutMs: values.drain_timeout_in_seconds * 1000,
-    probeMs: values.probe_in_milliseconds,
-    settleMs: values.settle_in_seconds * 1000,
+    ...proofOf(values),
     verifyHostname: values.verify_hostname,
     allowWeakCertificates: values.allow_weak_certificates,
   }
@@ -84,9 +59,4 @@ export function readDevo(node: Node | undefined, path: string, context: Context)
 function file(key: 'chain' | 'cert' | 'key', section: Section<DevoValues>, path: string, { root }: Context) {
   if (!section.given(key)) return null
   return fileOf(section.values[key], join(path, key), section.foreign(key), root)
-}
-
-function checkAddress(address: string): string | null {
-  if (isIP(address) !== 0 || /^[0-9A-Za-z]([0-9A-Za-z_.-]*[0-9A-Za-z.])?$/.test(address)) return null
-  return 'must be a host name or an IP address, without scheme, path and port'
 }

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
 
 export interface DevoPeerEvents {
   data(chunk: Buffer): void
@@ -19,14 +18,14 @@ export interface DevoPeer {
   end(how: 'close_notify' | 'fin' | 'reset'): void
 }
 
-/** It holds both sockets: a FIN without close_notify and a reset need the TCP one under the TLS one. */
+/** It holds both sockets: a FIN without close_notify and a reset need the TCP one under the TLS one. Without TLS both are the same. */
 export class SocketPeer implements DevoPeer {
-  readonly #tls: TLSSocket
+  readonly #tls: Socket
   readonly #tcp: Socket
   #clientEnded = false
   #finSent = false
 
-  constructor(tls: TLSSocket, tcp: Socket) {
+  constructor(tls: Socket, tcp: Socket) {
     this.#tls = tls
     this.#tcp = tcp
   }

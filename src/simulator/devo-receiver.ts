@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { Socket } from 'node:net'
+import net, { type Socket } from 'node:net'
 import tls from 'node:tls'
 import { type Clock, systemClock } from '../pipeline/clock.ts'
 import type { Issued } from './certificates.ts'
@@ -10,10 +10,10 @@ import { DevoTally, type TallyOptions } from './devo-tally.ts'
 import { Watchers } from './watchers.ts'
 
 export interface DevoReceiverOptions extends TallyOptions {
-  /** The server's certificate and key. */
-  readonly certificate: Pick<Issued, 'chainPem' | 'keyPem'>
-  /** PEM of the authority whose client certificates are accepted. */
-  readonly clientAuthority: string
+  /** The server's certificate and key. Null: plain TCP, as a Devo relay takes it. */
+  readonly certificate: Pick<Issued, 'chainPem' | 'keyPem'> | null
+  /** PEM of the authority whose client certificates are accepted; of no use without TLS. */
+  readonly clientAuthority?: string
   /** Default 127.0.0.1. */
   readonly host?: string
   /** Default 0: any free one. */
@@ -28,7 +28,7 @@ export interface DevoReceiverOptions extends TallyOptions {
 const HANDSHAKE_TIMEOUT_MS = 10_000
 
 /**
- * Devo's ingestion endpoint on loopback: TLS with a required client certificate, lines that end with LF, no acknowledgement, and a clean
+ * Devo's ingestion endpoint on loopback: TLS with a required client certificate (or a relay's plain TCP), lines that end with LF, no acknowledgement, and a clean
  * end of its own side after the client's. Only lines that were read whole count. It can also be made to fail in every way that was met
  * (see `behaviours`), for all connections from now on or for the next ones, while it runs.
  */
@@ -44,7 +44,7 @@ export class DevoReceiver {
   readonly connections = {
     /** TCP connections. */
     accepted: 0,
-    /** Handshakes that ended well, with an accepted client certificate. */
+    /** Handshakes that ended well, with an accepted client certificate; without TLS all. */
     secured: 0,
     /** Handshakes that failed, and clients without an accepted certificate. */
     refused: 0,
@@ -53,7 +53,7 @@ export class DevoReceiver {
   }
   readonly #options: DevoReceiverOptions
   readonly #clock: Clock
-  readonly #server: tls.Server
+  readonly #server: net.Server
   readonly #sockets = new Map<string, Socket>()
   readonly #open = new Map<DevoConnection, number>()
   readonly #next: DevoBehaviour[] = []
@@ -66,13 +66,19 @@ export class DevoReceiver {
     this.#clock = options.clock ?? systemClock
     this.behaviour = options.behaviour ?? behaviours.healthy()
     this.tally = new DevoTally(options)
+    const { certificate, clientAuthority } = options
     // Half-open: it is the behaviour that ends our side.
-    this.#server = tls.createServer({
-      ...this.#context(options.certificate, options.clientAuthority),
-      requestCert: true, rejectUnauthorized: true, allowHalfOpen: true, handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    this.#server = certificate === null
+      ? net.createServer({ allowHalfOpen: true })
+      : tls.createServer({
+        ...this.#context(certificate, clientAuthority),
+        requestCert: true, rejectUnauthorized: true, allowHalfOpen: true, handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      })
+    this.#server.on('connection', (socket: Socket) => {
+      this.#accept(socket)
+      if (certificate === null) this.#serve(socket)
     })
-    this.#server.on('connection', (socket: Socket) => this.#accept(socket))
-    this.#server.on('secureConnection', (socket) => this.#secure(socket))
+    this.#server.on('secureConnection', (socket: Socket) => this.#serve(socket))
     this.#server.on('tlsClientError', () => {
       this.connections.refused += 1
       this.#watchers.look()
@@ -120,7 +126,7 @@ export class DevoReceiver {
 
   /** Another server certificate (and client authority) from the next connection on. */
   useCertificate(certificate: Pick<Issued, 'chainPem' | 'keyPem'>, clientAuthority = this.#options.clientAuthority): void {
-    this.#server.setSecureContext(this.#context(certificate, clientAuthority))
+    if (this.#server instanceof tls.Server) this.#server.setSecureContext(this.#context(certificate, clientAuthority))
   }
 
   /** Closes the listening socket: new connections get ECONNREFUSED, open ones go on. */
@@ -155,9 +161,9 @@ export class DevoReceiver {
     if (address !== null && typeof address === 'object') this.#port = address.port
   }
 
-  #context(certificate: Pick<Issued, 'chainPem' | 'keyPem'>, clientAuthority: string): tls.SecureContextOptions {
+  #context(certificate: Pick<Issued, 'chainPem' | 'keyPem'>, clientAuthority?: string): tls.SecureContextOptions {
     const { minVersion = 'TLSv1.2', maxVersion = 'TLSv1.3' } = this.#options
-    return { key: certificate.keyPem, cert: certificate.chainPem, ca: clientAuthority, minVersion, maxVersion }
+    return { key: certificate.keyPem, cert: certificate.chainPem, ...(clientAuthority !== undefined && { ca: clientAuthority }), minVersion, maxVersion }
   }
 
   #accept(socket: Socket): void {
@@ -171,7 +177,8 @@ export class DevoReceiver {
     this.#watchers.look()
   }
 
-  #secure(socket: tls.TLSSocket): void {
+  /** A connection behind its handshake. */
+  #serve(socket: Socket): void {
     const tcp = this.#sockets.get(peerOf(socket))
     if (tcp === undefined) {
       socket.destroy()

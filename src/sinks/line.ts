@@ -15,6 +15,18 @@ export function linePrefix(pulledAt: number, hostName: string, tag: string): Buf
   return Buffer.from(`<${PRIORITY}>${time} ${hostName.replace(/[\s\p{Cc}]/gu, '-')} ${tag}: `)
 }
 
+export interface LineSettings {
+  /** The HOST of every line. */
+  readonly hostName: string
+  /** The TAG of a service's lines. */
+  readonly tagOf: (inputId: string, service: string) => string
+}
+
+/** A batch as Devo and its relays get it. */
+export function encodeTagged(batch: Batch, { hostName, tagOf }: LineSettings): Buffer {
+  return encodeLines(batch, linePrefix(batch.pulledAt, hostName, tagOf(batch.inputId, batch.service)))
+}
+
 /**
  * A batch as it goes on the wire: for each event the prefix, the event's own bytes, the members that are added (wire.ts) and `\n`.
  * With an empty prefix that is ndjson.

@@ -1,7 +1,7 @@
 import { DevoConnection } from '../../src/simulator/devo-connection.ts'
 import type { DevoBehaviour } from '../../src/simulator/devo-behaviours.ts'
 import type { DevoPeer, DevoPeerEvents } from '../../src/simulator/devo-peer.ts'
-import type { Connection, PeerWatcher } from '../../src/sinks/devo/connection.ts'
+import type { Connection, PeerWatcher } from '../../src/sinks/proof/connection.ts'
 import { RetryableError } from '../../src/pipeline/errors.ts'
 import type { VirtualClock } from '../support/virtual-clock.ts'
 import type { Life } from './life.ts'

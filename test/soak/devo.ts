@@ -1,7 +1,7 @@
 import { RetryableError } from '../../src/pipeline/errors.ts'
 import { behaviours, type DevoBehaviour } from '../../src/simulator/devo-behaviours.ts'
 import { Random } from '../../src/simulator/tap-random.ts'
-import type { Connect } from '../../src/sinks/devo/connection.ts'
+import type { Connect } from '../../src/sinks/proof/connection.ts'
 import type { VirtualClock } from '../support/virtual-clock.ts'
 import { DevoLink } from './devo-link.ts'
 import type { Life } from './life.ts'

@@ -2,17 +2,15 @@ import { Writable } from 'node:stream'
 import type { Batch } from '../../pipeline/event.ts'
 import { RetryableError } from '../../pipeline/errors.ts'
 import type { ShipmentContext, Sink } from '../../pipeline/sink.ts'
-import { encodeLines, linePrefix } from '../line.ts'
+import { encodeLines, encodeTagged, type LineSettings } from '../line.ts'
 
 export interface ConsoleConfig {
   /** line: as on the wire to Devo. ndjson: the same JSON alone. */
   readonly format: 'line' | 'ndjson'
 }
 
-export interface ConsoleSettings {
+export interface ConsoleSettings extends LineSettings {
   readonly name: string
-  readonly hostName: string
-  readonly tagOf: (inputId: string, service: string) => string
   /** Default: standard output. It is never ended. */
   readonly stdout?: Writable
 }
@@ -86,9 +84,7 @@ class ConsoleSink implements Sink {
   }
 
   #encode(batch: Batch): Buffer {
-    if (this.#config.format === 'ndjson') return encodeLines(batch, NO_PREFIX)
-    const { hostName, tagOf } = this.#settings
-    return encodeLines(batch, linePrefix(batch.pulledAt, hostName, tagOf(batch.inputId, batch.service)))
+    return this.#config.format === 'ndjson' ? encodeLines(batch, NO_PREFIX) : encodeTagged(batch, this.#settings)
   }
 }
 

@@ -8,7 +8,7 @@ import { receivers, terminators } from './receivers.ts'
 
 /*
  * What receivers that nobody here wrote do, seen with a plain TLS client. This is the ground on which the proof of delivery stands: where
- * one of these fails, the rules in sinks/devo no longer fit the world.
+ * one of these fails, the rules in sinks/proof no longer fit the world.
  */
 
 const { authority, certificate, client } = await receiverCertificates()

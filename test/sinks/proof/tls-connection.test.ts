@@ -7,11 +7,11 @@ import { systemClock } from '../../../src/pipeline/clock.ts'
 import { RetryableError, describeError } from '../../../src/pipeline/errors.ts'
 import { makeAuthority, writePemFiles, type CertificateOptions } from '../../../src/simulator/certificates.ts'
 import type { DevoConfig } from '../../../src/sinks/devo/config.ts'
-import type { Connection, PeerWatcher } from '../../../src/sinks/devo/connection.ts'
-import { connectTls } from '../../../src/sinks/devo/tls-connection.ts'
+import type { Connection, PeerWatcher } from '../../../src/sinks/proof/connection.ts'
+import { connectTls } from '../../../src/sinks/proof/tls-connection.ts'
 import { eventually } from '../../contract/batches.ts'
 import { ManualClock } from '../manual-clock.ts'
-import { makeWorld, type World } from './world.ts'
+import { makeWorld, type World } from '../devo/world.ts'
 
 let world: World
 let reports: string[]

@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { writeInSlices } from './slices.ts'
 
 const HEADER_BYTES = 5
 const ALERT = 21
 const APPLICATION_DATA = 23
-const SLICE_BYTES = 512 * 1024
 /** An alert (2 bytes), its real type (1) and the tag (16) of every cipher that TLS 1.3 has by default. No other record is as short. */
 const ENCRYPTED_ALERT_BYTES = 19
 
@@ -77,14 +77,8 @@ export class RecordTap extends Duplex {
     this.#tcp.resume()
   }
 
-  /** A write is one step for the kernel, however large, and tells nothing on the way: what is larger goes in slices, so that it shows progress. */
-  override _write(chunk: Buffer, encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    const slice = chunk.subarray(0, SLICE_BYTES)
-    this.#tcp.write(slice, (error) => {
-      if (!error) this.bytesFlushed += slice.length
-      if (error || slice.length === chunk.length) callback(error)
-      else this._write(chunk.subarray(SLICE_BYTES), encoding, callback)
-    })
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    writeInSlices(this.#tcp, chunk, (bytes) => (this.bytesFlushed += bytes), callback)
   }
 
   override _writev(chunks: { chunk: Buffer; encoding: BufferEncoding }[], callback: (error?: Error | null) => void): void {

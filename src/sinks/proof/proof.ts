@@ -13,6 +13,8 @@ export interface ProofRules {
   readonly needsCloseNotify: boolean
   /** `address:port`, for messages. */
   readonly peer: string
+  /** What the peer should be, for messages: `a Devo endpoint`. */
+  readonly kind: string
   /** What a peer that leaves early may have refused, for messages: `our client certificate me.crt`. */
   readonly credential: string
 }
@@ -37,7 +39,7 @@ export function noCloseNotify(peer: string): PeerEndError {
  *   writing ──conclude()──▶ flushing ──all flushed──▶ silent ──silentMs──▶ ending ──closed──▶ delivered
  *      └────── any error, any end or data of the peer, a time-out ──────────────┴──▶ void
  *
- * Data from the peer voids it at any time: Devo never sends any, so that something else must be answering there.
+ * Data from the peer voids it at any time: no such peer ever sends any, so that something else must be answering there.
  */
 export class Proof implements PeerWatcher {
   /** Resolves when everything written is delivered. Rejects as soon as it is not certain any more, also before `conclude()`. */
@@ -126,7 +128,7 @@ export class Proof implements PeerWatcher {
   }
 
   peerSent(bytes: number): void {
-    this.#fail(`sent ${bytes} bytes, which Devo never does; is this a Devo endpoint?`)
+    this.#fail(`sent ${bytes} bytes, which ${this.#rules.kind} never does: something else answers there`)
   }
 
   failed(error: Error): void {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { Connection, PeerEnd } from '../../../src/sinks/devo/connection.ts'
-import { PeerEndError, Proof, type ProofRules } from '../../../src/sinks/devo/proof.ts'
+import type { Connection, PeerEnd } from '../../../src/sinks/proof/connection.ts'
+import { PeerEndError, Proof, type ProofRules } from '../../../src/sinks/proof/proof.ts'
 import { ManualClock } from '../manual-clock.ts'
 
 /** The peer's side is played by the test, which calls the proof itself. */
@@ -39,7 +39,7 @@ class ScriptedConnection implements Connection {
   }
 }
 
-const RULES: ProofRules = { confirm: 'drain', silentMs: 1_000, drainTimeoutMs: 30_000, needsCloseNotify: false, peer: 'devo.test:443', credential: 'our client certificate me.crt' }
+const RULES: ProofRules = { confirm: 'drain', silentMs: 1_000, drainTimeoutMs: 30_000, needsCloseNotify: false, peer: 'devo.test:443', kind: 'a Devo endpoint', credential: 'our client certificate me.crt' }
 const CLEAN: PeerEnd = { closeNotify: true }
 const BARE_FIN: PeerEnd = { closeNotify: false }
 const EVENT = Buffer.from('event\n')

@@ -1,42 +1,32 @@
 import net from 'node:net'
 import tls from 'node:tls'
+import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
 import { RetryableError } from '../../pipeline/errors.ts'
-import type { DevoConfig } from './config.ts'
-import type { Connect, Connection, PeerWatcher } from './connection.ts'
+import type { TlsConfig } from './config.ts'
+import type { Connect, PeerWatcher } from './connection.ts'
 import { readCredentials } from './credentials.ts'
+import { noConnection } from './network-errors.ts'
+import { afterArrivals, opened, socketTo, type Address, type Opening } from './opening.ts'
 import { endedInHandshake, explainTlsError } from './tls-errors.ts'
 import { RecordReader, RecordTap } from './tls-records.ts'
 
-export type TlsTarget = Pick<DevoConfig, 'address' | 'port' | 'chain' | 'cert' | 'key' | 'verifyHostname' | 'allowWeakCertificates'>
+export type TlsTarget = Address & TlsConfig
 
-/** For DNS, TCP and the TLS handshake together. */
-const CONNECT_TIMEOUT_MS = 10_000
-/** Node gives one of several addresses 250 ms by default, which is short for the other side of the world. */
-const ADDRESS_TIMEOUT_MS = 2_000
-
-/** TLS 1.2 or later with a client certificate; the chain is the only authority trusted, and the files are read anew for every connection. */
+/** TLS 1.2 or later, verified by the authorities of the configuration alone where it names some; the files are read anew for every connection. */
 export function connectTls(target: TlsTarget, clock: Clock): Connect {
   return async (watcher, signal) => {
     const context = await readCredentials(target)
     signal.throwIfAborted()
-    const connection = new TlsConnection(target, context, watcher)
-    const opened = Promise.withResolvers<Connection>()
-    const cancelTimer = clock.after(CONNECT_TIMEOUT_MS, () => opened.reject(connection.tooLate()))
-    const abort = (): void => opened.reject(signal.reason)
-    signal.addEventListener('abort', abort)
-    connection.whenOpen.then(() => opened.resolve(connection), opened.reject)
-    try {
-      return await opened.promise
-    } catch (error) {
-      connection.destroy()
-      await connection.whenClosed
-      throw error
-    } finally {
-      cancelTimer()
-      signal.removeEventListener('abort', abort)
-    }
+    return opened(new TlsConnection(target, context, watcher), clock, signal)
   }
+}
+
+/** Logs what was switched off; a maker of a sink owes the call. */
+export function warnOfLaxTls({ address, chain, verifyHostname, allowWeakCertificates }: TlsTarget, log: Logger): void {
+  const signer = chain ?? 'an authority that this machine trusts'
+  if (!verifyHostname) log.warn(`verify_hostname is off: any certificate that ${signer} signs is taken for ${address}`)
+  if (allowWeakCertificates) log.warn('allow_weak_certificates is on: SHA-1 signatures and short keys are accepted')
 }
 
 /**
@@ -45,7 +35,7 @@ export function connectTls(target: TlsTarget, clock: Clock): Connect {
  *   opening ──secureConnect──▶ open ──both sockets closed──▶ closed
  *      └──────any error, whenOpen rejects──────────▶ closed, and the watcher hears nothing
  */
-class TlsConnection implements Connection {
+class TlsConnection implements Opening {
   readonly whenOpen: Promise<unknown>
   readonly whenClosed: Promise<unknown>
   readonly #target: TlsTarget
@@ -71,10 +61,8 @@ class TlsConnection implements Connection {
     this.#watcher = watcher
     this.whenOpen = this.#opening.promise
     this.whenClosed = this.#closing.promise
-    const { address, port } = target
-    this.#tcp = net.connect({
-      host: address, port, noDelay: true, allowHalfOpen: true, autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
-    })
+    const { address } = target
+    this.#tcp = net.connect(socketTo(target))
     this.#tap = new RecordTap(this.#tcp, this.#records, () => this.#arrived())
     this.#tls = tls.connect({
       socket: this.#tap,
@@ -123,12 +111,8 @@ class TlsConnection implements Connection {
     this.#tls.end(ended)
   }
 
-  /**
-   * A timer that is late runs before the sockets are asked. Two whole rounds of the event loop's poll phase lie between three immediates: the
-   * first may read bytes, and only the second the end behind them.
-   */
   afterArrivals(callback: () => void): void {
-    setImmediate(() => setImmediate(() => setImmediate(callback)))
+    afterArrivals(callback)
   }
 
   destroy(): void {
@@ -137,14 +121,10 @@ class TlsConnection implements Connection {
     this.#tcp.destroy()
   }
 
-  tooLate(): RetryableError {
+  tooLate(seconds: number): RetryableError {
+    if (!this.#tcpConnected) return noConnection(this.#target, seconds)
     const { address, port } = this.#target
-    const seconds = CONNECT_TIMEOUT_MS / 1000
-    return new RetryableError(
-      this.#tcpConnected
-        ? `${address}:${port} accepted the connection but did not finish the TLS handshake within ${seconds} s`
-        : `${address}:${port} does not answer: no connection within ${seconds} s`,
-    )
+    return new RetryableError(`${address}:${port} accepted the connection but did not finish the TLS handshake within ${seconds} s`)
   }
 
   #arrived(): void {

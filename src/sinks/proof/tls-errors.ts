@@ -1,18 +1,11 @@
 import { basename } from 'node:path'
 import { RetryableError } from '../../pipeline/errors.ts'
-import type { DevoConfig } from './config.ts'
+import type { TlsConfig } from './config.ts'
+import { explainNetworkError } from './network-errors.ts'
+import type { Address } from './opening.ts'
 
 /** What the messages name. */
-export type Endpoint = Pick<DevoConfig, 'address' | 'port' | 'chain' | 'cert'>
-
-const NETWORK: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'refuses connections: nothing listens there, or a firewall rejects it',
-  ENOTFOUND: 'has no address: the name does not exist, or DNS does not know it',
-  EAI_AGAIN: 'has no address now: DNS does not answer',
-  ETIMEDOUT: 'does not answer',
-  EHOSTUNREACH: 'cannot be reached from this machine: no route to it',
-  ENETUNREACH: 'cannot be reached from this machine: no network',
-}
+export type Endpoint = Address & Pick<TlsConfig, 'chain' | 'cert'>
 
 /** TLS alerts by which a peer refuses a client certificate: what they say, in words. */
 const REFUSALS: Readonly<Record<string, string>> = {
@@ -30,7 +23,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
 
 /** Why Node (OpenSSL) did not accept the peer's certificate. */
 function distrust(code: string, { address, chain }: Endpoint): string | null {
-  const file = basename(chain)
+  const orOneIn = chain === null ? '' : ` (or one in ${basename(chain)})`
   switch (code) {
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
     case 'UNABLE_TO_GET_ISSUER_CERT':
@@ -39,11 +32,13 @@ function distrust(code: string, { address, chain }: Endpoint): string | null {
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'CERT_SIGNATURE_FAILURE':
     case 'CERT_UNTRUSTED':
-      return `${file} does not sign the endpoint's certificate; take the chain that belongs to this Devo domain`
+      return chain === null
+        ? "no authority that this machine trusts signs the endpoint's certificate; name the file with the one that does"
+        : `${basename(chain)} does not sign the endpoint's certificate; take the chain that belongs to it`
     case 'CERT_HAS_EXPIRED':
-      return `the endpoint's certificate (or one in ${file}) has expired; if it has not, this machine's clock is wrong`
+      return `the endpoint's certificate${orOneIn} has expired; if it has not, this machine's clock is wrong`
     case 'CERT_NOT_YET_VALID':
-      return `the endpoint's certificate (or one in ${file}) is not yet valid; is this machine's clock right?`
+      return `the endpoint's certificate${orOneIn} is not yet valid; is this machine's clock right?`
     case 'CERT_REVOKED':
       return "the endpoint's certificate was revoked"
     case 'INVALID_PURPOSE':
@@ -57,8 +52,8 @@ function distrust(code: string, { address, chain }: Endpoint): string | null {
 
 /** A peer that leaves without a word during the handshake. */
 export function endedInHandshake({ address, port, cert }: Endpoint, cause?: Error): RetryableError {
-  const message = `${address}:${port} ended the connection during the TLS handshake, as some do that do not accept the client certificate`
-  return new RetryableError(`${message} (${basename(cert)})`, { cause })
+  const why = cert === null ? 'want a client certificate' : `do not accept the client certificate (${basename(cert)})`
+  return new RetryableError(`${address}:${port} ended the connection during the TLS handshake, as some do that ${why}`, { cause })
 }
 
 /** Says in words what an error of the connection means, with the file or the peer at fault. */
@@ -70,16 +65,19 @@ export function explainTlsError(error: Error, endpoint: Endpoint, stage: 'connec
 
   if (code === 'ECONNRESET' || code === 'EPIPE') {
     if (stage === 'handshake') return endedInHandshake(endpoint, error)
-    const hint = `; where it does so every time, it may not accept the client certificate ${basename(cert)}`
+    const own = cert === null ? 'a client without a certificate' : `the client certificate ${basename(cert)}`
+    const hint = `; where it does so every time, it may not accept ${own}`
     return new RetryableError(`${where} reset the connection${stage === 'open' ? hint : ''}`, { cause: error })
   }
-  if (code in NETWORK) return new RetryableError(`${where} ${NETWORK[code] ?? ''}`, { cause: error })
+  const network = explainNetworkError(error, endpoint)
+  if (network !== null) return network
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return say(`${wrongName(error, address)}; verify_hostname: false takes it all the same`)
   const distrusted = distrust(code, endpoint)
   if (distrusted !== null) return say(distrusted)
   // Node knows no code for these (`UNSPECIFIED`).
   if (/too (weak|small)/.test(error.message)) {
-    return say(`the endpoint's certificate (or one in ${basename(chain)}) is too weak for TLS today; allow_weak_certificates: true takes it all the same`)
+    const orOneIn = chain === null ? '' : ` (or one in ${basename(chain)})`
+    return say(`the endpoint's certificate${orOneIn} is too weak for TLS today; allow_weak_certificates: true takes it all the same`)
   }
   if (/UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION|VERSION_TOO_LOW/.test(code)) return say('the endpoint speaks no TLS 1.2 or later')
   if (/WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER|UNEXPECTED_MESSAGE/.test(code)) {
@@ -87,6 +85,7 @@ export function explainTlsError(error: Error, endpoint: Endpoint, stage: 'connec
   }
   const alert = /ALERT_(?:NUMBER_\d+_)?([A-Z_]+)$/.exec(code)?.[1]
   if (alert !== undefined && alert in REFUSALS) {
+    if (cert === null) return say(`the endpoint refused a client without a certificate (${alert.toLowerCase().replaceAll('_', ' ')})`)
     return say(`the endpoint refused our client certificate ${basename(cert)} (${REFUSALS[alert] ?? ''})`)
   }
   if (alert !== undefined) return say(`the endpoint refused the connection (${alert.toLowerCase().replaceAll('_', ' ')})`)

@@ -1,9 +1,8 @@
-import { basename } from 'node:path'
 import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
-import type { DevoConfig } from './config.ts'
-import type { Connect } from './connection.ts'
 import { RetryableError } from '../../pipeline/errors.ts'
+import type { PeerConfig } from './config.ts'
+import type { Connect } from './connection.ts'
 import { noCloseNotify, PeerEndError, Proof, type ProofRules } from './proof.ts'
 
 /** Measured: 1 to 10 ms on loopback; the rest is for the way there and back and for a receiver that is busy. */
@@ -11,7 +10,8 @@ const PROMPT_END_MS = 500
 /** A dying peer ends one probe with a bare FIN by chance; so many in a row are an endpoint that was exchanged for one that always does. */
 const PROBES_TO_BELIEVE_A_CHANGE = 5
 
-export type EndpointConfig = Pick<DevoConfig, 'address' | 'port' | 'cert' | 'confirm' | 'quietMs' | 'drainTimeoutMs' | 'probeMs' | 'settleMs'>
+/** How messages call the peer and what it may refuse, see `ProofRules`. */
+export type EndpointNames = Pick<ProofRules, 'kind' | 'credential'>
 
 /**
  * One remote end: what is known of it, and its proofs in flight.
@@ -21,7 +21,8 @@ export type EndpointConfig = Pick<DevoConfig, 'address' | 'port' | 'cert' | 'con
  * the endpoint ends with a close_notify; once it has, that is demanded of every end, until several probes in a row have ended well but for that.
  */
 export class Endpoint {
-  readonly #config: EndpointConfig
+  readonly #config: PeerConfig
+  readonly #names: EndpointNames
   readonly #connect: Connect
   readonly #clock: Clock
   readonly #log: Logger
@@ -34,8 +35,9 @@ export class Endpoint {
   /** Probes in a row that ended well, but without the close_notify that the endpoint has sent before. */
   #bareEnds = 0
 
-  constructor(config: EndpointConfig, connect: Connect, clock: Clock, log: Logger) {
+  constructor(config: PeerConfig, { kind, credential }: EndpointNames, connect: Connect, clock: Clock, log: Logger) {
     this.#config = config
+    this.#names = { kind, credential }
     this.#connect = connect
     this.#clock = clock
     this.#log = log
@@ -129,12 +131,8 @@ export class Endpoint {
 
   async #newProof(silentMs: number, needsCloseNotify: boolean, signal: AbortSignal): Promise<Proof> {
     this.#closing.signal.throwIfAborted()
-    const { confirm, drainTimeoutMs, cert } = this.#config
-    const rules: ProofRules = {
-      confirm, silentMs, drainTimeoutMs, needsCloseNotify,
-      peer: this.#peer,
-      credential: `our client certificate ${basename(cert)}`,
-    }
+    const { confirm, drainTimeoutMs } = this.#config
+    const rules: ProofRules = { ...this.#names, confirm, silentMs, drainTimeoutMs, needsCloseNotify, peer: this.#peer }
     const proof = new Proof(rules, this.#clock)
     const opening = this.#connect(proof, signal)
     this.#opening.add(opening)
