@@ -4,9 +4,11 @@ import type { Sink } from '../pipeline/sink.ts'
 import { createConsoleSink } from '../sinks/console/sink.ts'
 import type { Connect } from '../sinks/proof/connection.ts'
 import { createDevoSink } from '../sinks/devo/sink.ts'
+import { createFileSink } from '../sinks/file/sink.ts'
 import type { Context } from './component.ts'
 import { readConsole } from './console.ts'
 import { readDevo } from './devo.ts'
+import { readFileOutput } from './file-output.ts'
 import type { Node } from './node.ts'
 
 /** What a sink is given beside its configuration; it takes what it needs. */
@@ -40,6 +42,7 @@ const outputType = <C>(type: OutputType<C>): OutputType<C> => type
 const TABLE = {
   devo_platform: outputType({ read: readDevo, create: createDevoSink }),
   console: outputType({ read: readConsole, create: createConsoleSink }),
+  file: outputType({ read: readFileOutput, create: createFileSink }),
 }
 
 /** The configuration of each type, by its name. */
