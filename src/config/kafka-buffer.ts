@@ -1,9 +1,8 @@
 import { HOUR_MS } from '../pipeline/time.ts'
-import { checkClientCertificate } from './certificates.ts'
-import { fileOf } from './certificate-files.ts'
-import { join, read, readScalar, type Component, type Context, type Section } from './component.ts'
+import { join, read, readScalar, type Component, type Context } from './component.ts'
 import { masked } from './masked.ts'
 import { isLeftOut, show, type Node } from './node.ts'
+import { readTlsFiles } from './tls-files.ts'
 import type { KafkaBufferConfig } from './types.ts'
 
 /** Kafka's limit for a topic's name is 249; the prefix leaves room for what stands behind it. */
@@ -45,20 +44,6 @@ const KAFKA: Component<KafkaValues> = {
     create_topics: { doc: 'whether missing topics are made', format: 'tap_yes_or_no', default: true },
   },
   parts: ['brokers', 'ssl', 'sasl'],
-}
-
-interface SslValues {
-  readonly ca: string | null
-  readonly cert: string | null
-  readonly key: string | null
-}
-
-const SSL: Component<SslValues> = {
-  schema: {
-    ca: { doc: 'the file with the authorities of the brokers', format: 'tap_text', default: null, nullable: true },
-    cert: { doc: 'the file with a client certificate', format: 'tap_text', default: null, nullable: true },
-    key: { doc: 'the file with the private key of that certificate', format: 'tap_text', default: null, nullable: true },
-  },
 }
 
 interface SaslValues {
@@ -129,21 +114,7 @@ function readSsl(node: Node | undefined, path: string, context: Context): KafkaB
     return { ca: null, cert: null, key: null }
   }
   // An empty mapping is TLS all the same: who wrote the key wants no plain connection.
-  const section = read(SSL, node, path, context)
-  const ca = file('ca', section, path, context)
-  const cert = file('cert', section, path, context)
-  const key = file('key', section, path, context)
-  for (const [missing, given, name] of [[cert, key, 'cert'], [key, cert, 'key']] as const) {
-    if (missing === null && given !== null && !context.report.isExplained(join(path, name)))
-      context.report.problem(join(path, name), 'is missing: a client certificate and its key go together')
-  }
-  if (context.checkCertificates) checkClientCertificate({ chain: ca, cert, key }, context)
-  return { ca: ca?.file ?? null, cert: cert?.file ?? null, key: key?.file ?? null }
-}
-
-function file(key: keyof SslValues, section: Section<SslValues>, path: string, { root }: Context) {
-  const name = section.values[key]
-  return name === null || !section.given(key) ? null : fileOf(name, join(path, key), section.foreign(key), root)
+  return readTlsFiles(node, path, context)
 }
 
 function readSasl(node: Node | undefined, path: string, context: Context): KafkaBufferConfig['sasl'] {

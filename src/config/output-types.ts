@@ -5,10 +5,13 @@ import { createConsoleSink } from '../sinks/console/sink.ts'
 import type { Connect } from '../sinks/proof/connection.ts'
 import { createDevoSink } from '../sinks/devo/sink.ts'
 import { createFileSink } from '../sinks/file/sink.ts'
+import { secretsOf } from '../sinks/http/secrets.ts'
+import { createHttpSink } from '../sinks/http/sink.ts'
 import type { Context } from './component.ts'
 import { readConsole } from './console.ts'
 import { readDevo } from './devo.ts'
 import { readFileOutput } from './file-output.ts'
+import { readHttp } from './http.ts'
 import type { Node } from './node.ts'
 
 /** What a sink is given beside its configuration; it takes what it needs. */
@@ -43,6 +46,7 @@ const TABLE = {
   devo_platform: outputType({ read: readDevo, create: createDevoSink }),
   console: outputType({ read: readConsole, create: createConsoleSink }),
   file: outputType({ read: readFileOutput, create: createFileSink }),
+  http: outputType({ read: readHttp, create: createHttpSink, secrets: secretsOf }),
 }
 
 /** The configuration of each type, by its name. */

@@ -13,7 +13,7 @@ const CHOICE = `${BUILT_IN.slice(0, -1).join(', ')} or ${BUILT_IN.at(-1) ?? ''}`
  * Known from the old collector or from what is planned. To take one for a typing error, or to leave it out silently,
  * would both be wrong.
  */
-const NOT_YET = ['relay', 'syslog', 'http', 'kafka', 's3', 'in_house_relay', 'sidecar', 'stdout']
+const NOT_YET = ['relay', 'syslog', 'kafka', 's3', 'in_house_relay', 'sidecar', 'stdout']
 
 interface OutputValues {
   readonly type: string

@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { FINGERPRINT_BYTES, type Batch } from '../../src/pipeline/event.ts'
+import type { Batch } from '../../src/pipeline/event.ts'
 
-/** A batch of the given events, each the text of one JSON object. */
+/** A batch of the given events, each the text of one JSON object, with a fingerprint of its own for each text. */
 export function batchOf(events: readonly string[], pull: Partial<Pick<Batch, 'inputId' | 'service' | 'pulledAt' | 'environment'>> = {}): Batch {
   return {
     inputId: 'input-1',
@@ -10,7 +11,7 @@ export function batchOf(events: readonly string[], pull: Partial<Pick<Batch, 'in
     environment: null,
     ...pull,
     lines: Buffer.from(events.map((event) => `${event}\n`).join('')),
-    fingerprints: new Uint8Array(events.length * FINGERPRINT_BYTES),
+    fingerprints: Buffer.concat(events.map((event) => createHash('md5').update(event).digest())),
   }
 }
 
