@@ -1,17 +1,17 @@
 import { pipeline } from 'node:stream/promises'
 import { retryBackoff } from './backoff.ts'
-import type { BatchStream, Cursor, EventBuffer } from './buffer.ts'
+import type { BatchStream, Cursor, DeliveryBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import { FatalError } from './errors.ts'
 import { countEvents, eventsOf, FINGERPRINT_BYTES, type Batch } from './event.ts'
 import type { Sink } from './sink.ts'
-import type { Transform } from './transform.ts'
+import type { Reject, Transform } from './transform.ts'
 import type { DeadLetter } from './unit.ts'
 
 export interface ShipmentOptions {
   readonly output: string
   readonly sink: Sink
-  readonly buffer: EventBuffer
+  readonly buffer: DeliveryBuffer
   readonly transforms: readonly Transform[]
   readonly maxEvents: number
   readonly maxBytes: number
@@ -81,20 +81,29 @@ export class Shipment {
     stop.addEventListener('abort', finish)
     if (stop.aborted) finish()
     const rejected: DeadLetter[] = []
-    let eventsSent = 0
-    const transformed = transforming(transforms, (events) => (eventsSent += events))
-    const delivery = sink.ship({
-      signal,
-      reject: (batch, index, reason) => rejected.push(deadLetter(batch, index, reason, output, clock.now())),
+    const attempt = { eventsSent: 0, isReadToEnd: false }
+    const reject = (batch: Batch, index: number, reason: string): void => {
+      rejected.push(deadLetter(batch, index, reason, output, clock.now()))
+    }
+    const transformed = transforming(transforms, {
+      // It counts among those that were tried, as one does that the destination refuses.
+      reject: (batch, index, reason) => {
+        attempt.eventsSent += 1
+        reject(batch, index, reason)
+      },
+      count: (events) => (attempt.eventsSent += events),
+      end: () => (attempt.isReadToEnd = true),
     })
+    const delivery = sink.ship({ signal, reject })
     try {
       if (typeof delivery === 'function') await pipeline(batches, transformed, delivery, { signal })
       else await pipeline(batches, transformed, delivery, { signal })
     } finally {
       stop.removeEventListener('abort', finish)
     }
+    if (!attempt.isReadToEnd) throw new Error('the output said that all is delivered before it had taken all events')
     this.deadLetters = rejected
-    this.eventsSent = eventsSent
+    this.eventsSent = attempt.eventsSent
   }
 
   #endOfRead(batches: BatchStream): void {
@@ -104,18 +113,25 @@ export class Shipment {
   }
 }
 
-function transforming(transforms: readonly Transform[], count: (events: number) => void) {
+interface Passage {
+  readonly reject: Reject
+  readonly count: (events: number) => void
+  readonly end: () => void
+}
+
+function transforming(transforms: readonly Transform[], { reject, count, end }: Passage) {
   return async function* (batches: AsyncIterable<Batch>): AsyncGenerator<Batch> {
     for await (const batch of batches) {
       let left: Batch | null = batch
       for (const transform of transforms) {
-        left = transform(left)
+        left = transform(left, reject)
         if (left === null) break
       }
       if (left === null) continue
       count(countEvents(left))
       yield left
     }
+    end()
   }
 }
 
