@@ -36,9 +36,9 @@ export default tseslint.config(
     rules: forbid(components.filter((other) => other !== name && !(other === 'kafka' && (name === 'buffers' || name === 'sinks')) && !(other === 'https' && (name === 'sources' || name === 'sinks')))),
   })),
   // what sinks share stands above their folders
-  ...['devo', 'console', 'http'].map((name, _index, sinks) => ({
+  ...['devo', 'console', 'http', 'relay', 'syslog', 'proof'].map((name, _index, sinks) => ({
     files: [`src/sinks/${name}/**/*.ts`],
-    rules: forbid([...components.filter((other) => other !== 'sinks' && other !== 'https'), ...sinks.filter((other) => other !== name)]),
+    rules: forbid([...components.filter((other) => other !== 'sinks' && other !== 'https'), ...sinks.filter((other) => other !== name && other !== 'proof')]),
   })),
   { files: ['src/config/**/*.ts'], rules: forbid(['buffers', 'transforms', 'simulator', 'telemetry', 'commands', 'kafka', 'https']) },
 )

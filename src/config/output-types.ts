@@ -2,17 +2,21 @@ import type { Logger } from 'pino'
 import type { Clock } from '../pipeline/clock.ts'
 import type { Sink } from '../pipeline/sink.ts'
 import { createConsoleSink } from '../sinks/console/sink.ts'
-import type { Connect } from '../sinks/proof/connection.ts'
 import { createDevoSink } from '../sinks/devo/sink.ts'
 import { createFileSink } from '../sinks/file/sink.ts'
 import { secretsOf } from '../sinks/http/secrets.ts'
 import { createHttpSink } from '../sinks/http/sink.ts'
+import type { Connect } from '../sinks/proof/connection.ts'
+import { createRelaySink } from '../sinks/relay/sink.ts'
+import { createSyslogSink } from '../sinks/syslog/sink.ts'
 import type { Context } from './component.ts'
 import { readConsole } from './console.ts'
 import { readDevo } from './devo.ts'
 import { readFileOutput } from './file-output.ts'
 import { readHttp } from './http.ts'
 import type { Node } from './node.ts'
+import { readRelay } from './relay.ts'
+import { readSyslog } from './syslog.ts'
 
 /** What a sink is given beside its configuration; it takes what it needs. */
 export interface SinkContext {
@@ -44,6 +48,8 @@ const outputType = <C>(type: OutputType<C>): OutputType<C> => type
 /** The types of outputs that are built in, by their names in the YAML: a new one is a row here. */
 const TABLE = {
   devo_platform: outputType({ read: readDevo, create: createDevoSink }),
+  relay: outputType({ read: readRelay, create: createRelaySink }),
+  syslog: outputType({ read: readSyslog, create: createSyslogSink }),
   console: outputType({ read: readConsole, create: createConsoleSink }),
   file: outputType({ read: readFileOutput, create: createFileSink }),
   http: outputType({ read: readHttp, create: createHttpSink, secrets: secretsOf }),

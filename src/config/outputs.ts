@@ -13,7 +13,9 @@ const CHOICE = `${BUILT_IN.slice(0, -1).join(', ')} or ${BUILT_IN.at(-1) ?? ''}`
  * Known from the old collector or from what is planned. To take one for a typing error, or to leave it out silently,
  * would both be wrong.
  */
-const NOT_YET = ['relay', 'syslog', 'kafka', 's3', 'in_house_relay', 'sidecar', 'stdout']
+const NOT_YET = ['kafka', 's3', 'sidecar']
+/** Types of the old collector that have another name here. */
+const RENAMED: Readonly<Record<string, string>> = { in_house_relay: 'relay', stdout: 'console' }
 
 interface OutputValues {
   readonly type: string
@@ -96,6 +98,7 @@ function readType(output: Node, path: string, context: Context): OutputTypeName 
 }
 
 function whyNot(type: string): string {
+  if (Object.hasOwn(RENAMED, type)) return `; it is called ${RENAMED[type] ?? ''} here`
   if (NOT_YET.includes(type)) return '; outputs of this type are not available in this version'
   if (/^[./@]|\.[cm]?[jt]s$/.test(type)) return '; outputs of your own are not available in this version'
   const near = nearest(type, BUILT_IN)
