@@ -10,7 +10,7 @@ export interface TlsFiles {
   readonly key: string | null
 }
 
-const TLS: Component<TlsFiles> = {
+export const TLS_FILES: Component<TlsFiles> = {
   schema: {
     ca: { doc: 'the file with the authorities of the other side', format: 'tap_text', default: null, nullable: true },
     cert: { doc: 'the file with a client certificate', format: 'tap_text', default: null, nullable: true },
@@ -20,7 +20,11 @@ const TLS: Component<TlsFiles> = {
 
 /** Reads a mapping of `ca`, `cert` and `key`, each of which may be left out, and, where wanted, looks at the files. */
 export function readTlsFiles(node: Node | undefined, path: string, context: Context): TlsFiles {
-  const section = read(TLS, node, path, context)
+  return tlsFilesOf(read(TLS_FILES, node, path, context), path, context)
+}
+
+/** The same of a mapping that was read, perhaps with other keys beside. */
+export function tlsFilesOf(section: Section<TlsFiles>, path: string, context: Context): TlsFiles {
   const ca = file('ca', section, path, context)
   const cert = file('cert', section, path, context)
   const key = file('key', section, path, context)

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import net, { type AddressInfo } from 'node:net'
 import pino from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../src/pipeline/clock.ts'
@@ -20,7 +22,7 @@ async function startRelay(): Promise<DevoReceiver> {
 }
 
 /** With times shorter than a user's, but longer than any answer on loopback takes. */
-function sinkTo(relay: DevoReceiver, over: Partial<PeerConfig> = {}): Sink {
+function sinkTo(relay: { readonly port: number }, over: Partial<PeerConfig> = {}): Sink {
   return createRelaySink(
     { address: '127.0.0.1', port: relay.port, confirm: 'drain', quietMs: 40, probeMs: 40, drainTimeoutMs: 300, settleMs: 60, ...over },
     { name: 'relay_1', clock: systemClock, log: pino({ level: 'silent' }), hostName: 'collector-1', tagOf: () => TAG },
@@ -79,12 +81,24 @@ describe('relay', () => {
     expect(relay.tally.violations).toEqual([])
   })
 
-  test('one that ends first, or says something, has not got the events', async () => {
+  test('one that says something is none', async () => {
+    const server = net.createServer((socket) => socket.on('error', () => undefined).end('220 mail.example.com\r\n')).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    cleanups.push(async () => new Promise((resolve) => server.close(() => resolve())))
+    const { port } = server.address() as AddressInfo // a listening TCP server's address is never a path
+    const sink = sinkTo({ port })
+    cleanups.push(async () => sink.close())
+    await expect(sink.check(new AbortController().signal)).rejects.toThrow(`127.0.0.1:${port} sent 22 bytes, which a Devo relay never does: something else answers there`)
+  })
+
+  test('one that ends first or resets has not got the events', async () => {
     const { relay, sink } = await world()
     await sink.check(new AbortController().signal)
     relay.next(behaviours.endEarly({ lines: 200 }, { ends: 'fin' }))
     await expect(shipAll(sink, batchesOf('a', 200).batches)).rejects.toThrow(/ended the connection before we ended our side: it has refused this client, or it has lost/)
-    await shipAll(sink, batchesOf('b', 10).batches)
+    relay.nextWithData(behaviours.reset({ lines: 200 }))
+    await expect(shipAll(sink, batchesOf('b', 200).batches)).rejects.toThrow(`127.0.0.1:${relay.port} reset the connection`)
+    await shipAll(sink, batchesOf('c', 10).batches)
   })
 
   test('one that never ends its side is believed only with confirm: settle', async () => {
