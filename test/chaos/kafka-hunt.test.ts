@@ -140,6 +140,8 @@ class Crew {
   async end(index: number): Promise<string> {
     const [collector] = this.#running.splice(index, 1)
     collector?.kill('SIGCONT')
+    // Before it has begun, a signal is answered by the system.
+    await collector?.logged('starts: ')
     expect(await collector?.stop()).toMatchObject({ code: 0 })
     return `collector ${index} ended`
   }
