@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
 import { openQuotaLogBeside } from '../buffers/embedded/beside.ts'
 import { databasePath } from '../buffers/embedded/database.ts'
+import { openDeadLettersBeside } from '../buffers/embedded/dead-letters.ts'
 import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
 import { FolderInUseError } from '../buffers/embedded/lock.ts'
 import { NOTHING_YET, readSnapshot } from '../buffers/embedded/reader.ts'
@@ -15,7 +16,8 @@ import { TopicsMissingError } from '../kafka/errors.ts'
 import type { CollectorConfig, KafkaBufferConfig } from '../config/types.ts'
 import type { BufferSnapshot, EventBuffer } from '../pipeline/buffer.ts'
 import { systemClock, type Clock } from '../pipeline/clock.ts'
-import { describeError, isBug } from '../pipeline/errors.ts'
+import type { DeadLetterStore } from '../pipeline/dead-letters.ts'
+import { describeError, FatalError, isBug } from '../pipeline/errors.ts'
 import type { QuotaLog } from '../pipeline/source.ts'
 
 const NEVER = new AbortController().signal
@@ -107,6 +109,16 @@ export async function readBuffer(config: CollectorConfig, log: Logger): Promise<
     if (error instanceof TopicsMissingError && error.areAll && buffer.createTopics) return NOTHING_YET
     throw error
   }
+}
+
+/** The dead letters, beside a running collector or without one. The caller owes a `close`. Throws as `openBuffer` does. */
+export async function openDeadLetters(config: CollectorConfig, _log: Logger): Promise<DeadLetterStore> {
+  const { buffer, stateDir } = config
+  if (isToBeMoved(config)) throw new FatalError(`${databasePath(stateDir)} is not moved to Kafka yet: start the collector, which does so, and then look at the dead letters`)
+  if (buffer.type === 'kafka')
+    throw new FatalError(`with the Kafka buffer the dead letters are read with Kafka's own tools, from the topic ${buffer.topicPrefix}.dead-letter`)
+  assertNotInKafka(stateDir)
+  return openDeadLettersBeside(stateDir)
 }
 
 /** Where nothing ever ran there is no log yet, and nobody else who would count. */

@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander'
 import { formatProblems } from '../config/report.ts'
 import { parseTime } from '../config/start-time.ts'
 import { ConfigurationError, describeError, FatalError } from '../pipeline/errors.ts'
@@ -49,6 +49,14 @@ export async function main(args: readonly string[]): Promise<number> {
     .option('--yes', 'do not ask')
     .action(async (options: { config?: string; from: string; yes?: true }) => {
       exitCode = await (await import('./move.ts')).move(options)
+    })
+  withConfig(verb('dead-letters', 'list what could not be delivered, send it again or drop it; also beside a running collector'))
+    .addArgument(new Argument('<action>').choices(['list', 'retry', 'drop']))
+    .option('--output <name>', 'only what this output has refused; may be repeated', collectNames, [])
+    .option('--json', 'with list: one JSON object a line, with the whole event')
+    .action(async (action: 'list' | 'retry' | 'drop', options: { config?: string; output: string[]; json?: true }, command: Command) => {
+      if (options.json === true && action !== 'list') command.error("error: option '--json' only goes with 'list'")
+      exitCode = await (await import('./dead-letters.ts')).deadLetters({ ...options, action })
     })
   verb('simulate', 'a TAP API and a Devo receiver on this machine, with certificates and a ready configuration')
     .option('--dir <dir>', 'where to put them (default: ./simulator)')

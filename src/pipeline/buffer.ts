@@ -66,7 +66,8 @@ export interface OutputShare {
  * - `append` makes a unit's events and its position durable together or not at all. It takes the unit's bytes (they are detached).
  *   After any error the outcome is unknown: the caller loads the service again and goes on from what that says.
  * - `read` gives the events in the order of their appending to every output at its own pace, and again after a failure.
- * - `commit` moves an output's cursor and stores its dead letters in one transaction.
+ * - `commit` moves an output's cursor and stores its dead letters in one transaction. It throws RetryableError once an output has so many that
+ *   they would fill the disk (dead-letters.ts); so does `append` for those of the source.
  * - events that an open output has not committed stay; committed ones stay for the retention and then go in small steps.
  */
 export interface EventBuffer extends QuotaLog {
@@ -96,6 +97,9 @@ export interface EventBuffer extends QuotaLog {
   snapshot(): Promise<BufferSnapshot>
   close(): Promise<void>
 }
+
+/** What `deliver` needs of a buffer: all that an output reads, or a part of it that is sent once more. */
+export type DeliveryBuffer = Pick<EventBuffer, 'read' | 'waitBeyond' | 'commit'>
 
 /** What `status` and `/readyz` show. */
 export interface BufferSnapshot {

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { retryBackoff } from './backoff.ts'
-import type { Cursor, EventBuffer } from './buffer.ts'
+import type { Cursor, DeliveryBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import type { Conditions } from './conditions.ts'
 import type { Counters } from './counters.ts'
@@ -12,7 +12,7 @@ import type { Transform } from './transform.ts'
 export interface DeliverOptions {
   readonly output: string
   readonly sink: Sink
-  readonly buffer: EventBuffer
+  readonly buffer: DeliveryBuffer
   /** Where the output is: its cursor when it was opened. */
   readonly cursor: Cursor
   readonly transforms: readonly Transform[]

@@ -2,6 +2,7 @@ import type { Database, Statement } from 'better-sqlite3'
 import type { OutputStart } from '../../pipeline/buffer.ts'
 import type { DeadLetter } from '../../pipeline/unit.ts'
 import type { ChunkLog } from './chunks.ts'
+import { DeadLetterTable } from './dead-letters.ts'
 import { passedEventsBetween, type PassedOver } from './passed-over.ts'
 
 interface OutputRow {
@@ -25,7 +26,7 @@ export class OutputTable {
   readonly #open: Statement<[string, number, number, number]>
   readonly #commit: Statement<[number, number, number, string]>
   readonly #delivered: Statement<[], number | null>
-  readonly #addDeadLetter: Statement<[string | null, string, string, number, string | null, number, string, number, Uint8Array, Uint8Array]>
+  readonly #deadLetters: DeadLetterTable
 
   constructor(db: Database, log: ChunkLog, passedOver: PassedOver) {
     this.#log = log
@@ -37,8 +38,7 @@ export class OutputTable {
       ON CONFLICT DO UPDATE SET chunk = excluded.chunk, events = excluded.events, missed_events = missed_events + excluded.missed_events, open = 1`)
     this.#commit = db.prepare('UPDATE outputs SET chunk = max(chunk, ?), events = max(events, ?), proven_at = ? WHERE name = ?')
     this.#delivered = db.prepare<[], number | null>('SELECT min(chunk) FROM outputs WHERE open = 1').pluck()
-    this.#addDeadLetter = db.prepare(`INSERT INTO dead_letters (output, input_id, service, pulled_at, environment, at, reason, size, fingerprint, event)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+    this.#deadLetters = new DeadLetterTable(db)
   }
 
   /** A known output goes on where it was, as far as the log still reaches; what it missed is told once, and added up for good. */
@@ -74,11 +74,11 @@ export class OutputTable {
   }
 
   addDeadLetters(deadLetters: readonly DeadLetter[]): void {
-    for (const letter of deadLetters) {
-      this.#addDeadLetter.run(
-        letter.output, letter.inputId, letter.service, letter.pulledAt, letter.environment, letter.at, letter.reason, letter.size,
-        letter.fingerprint, letter.event,
-      )
-    }
+    this.#deadLetters.add(deadLetters)
+  }
+
+  /** Throws RetryableError where the output (null: the source) may add no more dead letters to a buffer of this size. */
+  assertRoomForDeadLetters(output: string | null, maxSizeBytes: number): void {
+    this.#deadLetters.assertRoom(output, maxSizeBytes)
   }
 }

@@ -41,11 +41,13 @@ export class EmbeddedStore {
   readonly #outputs: OutputTable
   readonly #requests: RequestLog
   readonly #room: Room
+  readonly #maxSizeBytes: number
 
   /** Throws FatalError where only a person can help (in use, damaged, newer), RetryableError while the folder is full or read-only. */
   constructor(options: StoreOptions, migrations: readonly Migration[] = MIGRATIONS) {
     const { dir } = options
     this.#path = databasePath(dir)
+    this.#maxSizeBytes = options.maxSizeBytes
     try {
       makeFolder(dir)
       this.#lock = new FolderLock(dir, options.now)
@@ -86,6 +88,7 @@ export class EmbeddedStore {
     return this.#try('making room in', () => {
       this.#assertInPlace()
       this.#room.ensureForAnyUnit()
+      this.#outputs.assertRoomForDeadLetters(null, this.#maxSizeBytes)
       return this.#log.ends()
     })
   }
@@ -96,6 +99,7 @@ export class EmbeddedStore {
       this.#room.ensure(unitBytes(unit))
     })
     return this.#write(() => {
+      if (unit.deadLetters.length > 0) this.#outputs.assertRoomForDeadLetters(null, this.#maxSizeBytes)
       this.#log.append(unit)
       this.#outputs.addDeadLetters(unit.deadLetters)
       this.#services.move(unit)
@@ -112,7 +116,10 @@ export class EmbeddedStore {
   }
 
   commit(output: string, chunk: number, deadLetters: readonly DeadLetter[], now: number): void {
-    this.#write(() => this.#outputs.commit(output, chunk, deadLetters, now))
+    this.#write(() => {
+      if (deadLetters.length > 0) this.#outputs.assertRoomForDeadLetters(output, this.#maxSizeBytes)
+      this.#outputs.commit(output, chunk, deadLetters, now)
+    })
   }
 
   loadRequests(pool: string): [minute: number, requests: number][] {

@@ -1,0 +1,113 @@
+import type { Logger } from 'pino'
+import type { CollectorConfig, OutputConfig } from '../config/types.ts'
+import { systemClock } from '../pipeline/clock.ts'
+import { Conditions } from '../pipeline/conditions.ts'
+import { Counters } from '../pipeline/counters.ts'
+import type { DeadLetterStore } from '../pipeline/dead-letters.ts'
+import { deliver } from '../pipeline/deliver.ts'
+import { describeError, isBug } from '../pipeline/errors.ts'
+import { LettersToRetry, whyNoRetry } from '../pipeline/retry-letters.ts'
+import { createOutput } from './components.ts'
+import { EXIT } from './exit.ts'
+import { onSignals } from './signals.ts'
+
+/** An output that is not there by then gets nothing: a person waits. Once it has taken something, it is tried until the stop. */
+const REACHED_WITHIN_MS = 30_000
+const GRACE_MS = 5_000
+
+interface Stops {
+  readonly stop: AbortSignal
+  readonly abort: AbortSignal
+}
+
+/** Sends what each output has refused to it again, side by side, and removes what it takes now. Throws RetryableError of the store. */
+export async function retryDeadLetters(
+  config: CollectorConfig,
+  store: DeadLetterStore,
+  outputs: ReadonlySet<string> | null,
+  log: Logger,
+): Promise<number> {
+  const idsByOutput = new Map<string, number[]>()
+  const left = new Map<string, number>()
+  const configured = new Map(config.outputs.map((output) => [output.name, output]))
+  for await (const letter of store.read()) {
+    const { output, id } = letter
+    if (outputs !== null && (output === null || !outputs.has(output))) continue
+    const reason = whyNoRetry(letter) ?? (output === null || configured.has(output) ? null : `output ${output} is not configured, or off`)
+    if (reason !== null) left.set(reason, (left.get(reason) ?? 0) + 1)
+    if (reason !== null || output === null) continue
+    const ids = idsByOutput.get(output)
+    if (ids === undefined) idsByOutput.set(output, [id])
+    else ids.push(id)
+  }
+  for (const [reason, count] of left) process.stderr.write(`${count} cannot be sent again: ${reason}\n`)
+
+  const stop = new AbortController()
+  const abort = new AbortController()
+  let cancelGrace = (): void => undefined
+  const signals = onSignals((signal) => {
+    stop.abort(new Error(`stopped by ${signal}`))
+    cancelGrace = systemClock.after(GRACE_MS, () => abort.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`)))
+  }, log)
+  try {
+    const all = await Promise.all(
+      [...idsByOutput].map(async ([name, ids]) => {
+        const output = configured.get(name)
+        return output === undefined || (await retry(output, ids, config, store, log, { stop: stop.signal, abort: abort.signal }))
+      }),
+    )
+    if (all.length === 0) process.stdout.write('There is nothing to send again.\n')
+    return all.every(Boolean) ? EXIT.ok : EXIT.failure
+  } finally {
+    cancelGrace()
+    signals.dispose()
+  }
+}
+
+/** True where the output has taken all of them. */
+async function retry(
+  config: OutputConfig,
+  ids: readonly number[],
+  collector: CollectorConfig,
+  store: DeadLetterStore,
+  log: Logger,
+  { stop, abort }: Stops,
+): Promise<boolean> {
+  const { name, sink, transforms, shipmentsInFlight, maxShipmentEvents, maxShipmentBytes } = await createOutput(config, collector, {
+    clock: systemClock,
+    log,
+  })
+  const letters = new LettersToRetry(store, ids)
+  try {
+    try {
+      await sink.check(AbortSignal.any([stop, AbortSignal.timeout(REACHED_WITHIN_MS)]))
+    } catch (error) {
+      if (isBug(error)) throw error
+      process.stderr.write(`${name}: cannot be reached, so that nothing was sent and all ${ids.length} are kept: ${describeError(error)}\n`)
+      return false
+    }
+    await deliver({
+      output: name,
+      sink,
+      buffer: letters,
+      cursor: letters.start,
+      transforms,
+      shipmentsInFlight: Math.min(shipmentsInFlight, sink.maxShipmentsInFlight),
+      maxShipmentEvents,
+      maxShipmentBytes,
+      clock: systemClock,
+      log,
+      conditions: new Conditions(() => systemClock.now()),
+      counters: new Counters(),
+      stop,
+      abort,
+      drain: AbortSignal.abort(),
+    })
+  } finally {
+    await sink.close()
+  }
+  const { sent, refusedAgain } = letters
+  const unsent = ids.length - sent - refusedAgain
+  process.stdout.write(`${name}: ${sent} of ${ids.length} sent again${refusedAgain > 0 ? `, ${refusedAgain} refused once more` : ''}${unsent > 0 ? `, ${unsent} not tried` : ''}\n`)
+  return sent === ids.length
+}

@@ -1,0 +1,40 @@
+import { RetryableError } from './errors.ts'
+import type { DeadLetter } from './unit.ts'
+
+/** So many are kept of each output, and of the source. A shipment begun below it may add all of its own, or a large one could never end. */
+export const DEAD_LETTERS_MAX = 100_000
+
+/** A dead letter as the buffer keeps it. */
+export interface KeptDeadLetter extends DeadLetter {
+  /** Ascending in the order of their keeping; what it means is known only to the buffer that made it. */
+  readonly id: number
+}
+
+/** The dead letters of a buffer, also beside a collector that runs on it. Throws RetryableError while the buffer cannot be reached. */
+export interface DeadLetterStore {
+  /** Those that were there at the call, oldest first, behind the given one. Memory holds one page of them. */
+  read(after?: number): AsyncIterable<KeptDeadLetter>
+  /** Removes some for good and keeps others in their place. A kill in between keeps one too many and loses none. */
+  replace(removed: readonly number[], added: readonly DeadLetter[]): Promise<void>
+  close(): Promise<void>
+}
+
+export interface KeptAmount {
+  readonly letters: number
+  readonly bytes: number
+}
+
+/** Throws RetryableError once so many are kept that no more may be added. `output`: null for the source's own. */
+export function assertRoomForDeadLetters(output: string | null, { letters, bytes }: KeptAmount, maxBytes: number): void {
+  if (letters < DEAD_LETTERS_MAX && bytes < maxBytes) return
+  const who = output === null ? 'the source has refused so many events' : `output ${output} has refused so many events`
+  const rest = output === null ? 'Fetching waits' : 'It waits'
+  throw new RetryableError(
+    `${who} that no more dead letters are kept (${letters} of ${DEAD_LETTERS_MAX}, ${megabytes(bytes)} of ${megabytes(maxBytes)} MB). ` +
+      `${rest} and goes on by itself: see why with "tap-collector dead-letters list", mend it, then "dead-letters retry" or "dead-letters drop"`,
+  )
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / (1024 * 1024)).toFixed(1)
+}
