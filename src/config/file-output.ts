@@ -25,8 +25,9 @@ const FILE: Component<FileValues> = {
 }
 
 export function readFileOutput(node: Node | undefined, path: string, context: Context): FileConfig {
-  const { values, given } = read(FILE, node, path, context)
-  return { path: given('path') ? resolve(context.root, values.path) : '', rotateBytes: values.rotate_bytes, gzip: values.gzip }
+  const section = read(FILE, node, path, context)
+  const { values } = section
+  return { path: section.given('path') ? resolve(context.root, values.path) : '', rotateBytes: values.rotate_bytes, gzip: values.gzip }
 }
 
 function checkPath(path: string): string | null {
