@@ -74,7 +74,7 @@ describe('the example', () => {
     const filled = example.replaceAll(/<([^<>]+)>/g, '$1')
     expect((await outcomeOfText(filled)).loaded?.warnings).toEqual([])
     const everything = filled.replaceAll(/^( *)# (?=[ a-z_0-9]+:|  +- |  +number)/gm, '$1').replaceAll(/^# .*$/gm, '')
-    const { loaded, problems } = await outcomeOfText(everything, { env: { TAP_COLLECTOR_TOKEN: 'token' } })
+    const { loaded, problems } = await outcomeOfText(everything, { env: { TAP_COLLECTOR_TOKEN: 'token', HEC_TOKEN: 'token' } })
     expect(formatProblems(problems)).toBe('')
     expect(loaded?.config).toMatchObject({
       http: { token: 'token' },
