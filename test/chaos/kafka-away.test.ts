@@ -40,7 +40,7 @@ describeOwnBroker('a broker that is away', () => {
     const [code, body] = await readyz(collector)
     expect(code).toBe(503)
     expect(body).toMatchObject({ ready: false, role: 'active' })
-    expect(partsOf(body)).toEqual(expect.arrayContaining(['inputs', 'devo_1/buffer', 'buffer']))
+    expect(partsOf(body)).toEqual(expect.arrayContaining(['devo_1/buffer', 'buffer']))
     await broker.start()
     const until = readableUntil()
     await world.allArrive(until, 70_000)
