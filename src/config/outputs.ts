@@ -5,7 +5,6 @@ import { nearest } from './nearest.ts'
 import { OLD_OUTPUT } from './old-keys.ts'
 import { isOutputType, OUTPUT_TYPES, type OutputTypeName } from './output-types.ts'
 import { checkSubset } from './subset.ts'
-import { readTransforms } from './transforms.ts'
 import type { OutputCommon, OutputConfig } from './types.ts'
 
 const BUILT_IN = Object.keys(OUTPUT_TYPES)
@@ -14,7 +13,7 @@ const CHOICE = `${BUILT_IN.slice(0, -1).join(', ')} or ${BUILT_IN.at(-1) ?? ''}`
  * Known from the old collector or from what is planned. To take one for a typing error, or to leave it out silently,
  * would both be wrong.
  */
-const NOT_YET = ['s3', 'sidecar']
+const NOT_YET = ['kafka', 's3', 'sidecar']
 /** Types of the old collector that have another name here. */
 const RENAMED: Readonly<Record<string, string>> = { in_house_relay: 'relay', stdout: 'console' }
 
@@ -65,10 +64,10 @@ function readOutput(name: string, node: Node, path: string, inputs: readonly Tap
   if (type === 'unusable') return null
   const section = read(OUTPUT, node, path, context)
   const { values } = section
+  refuseTransforms(section.part('transforms'), join(path, 'transforms'), context)
   const common: OutputCommon = {
     name,
     services: checkSubset(section.part('services'), join(path, 'services'), inputs, context),
-    transforms: readTransforms(section.part('transforms'), join(path, 'transforms'), context),
     shipmentsInFlight: values.shipments_in_flight,
     maxShipmentEvents: values.max_shipment_events,
     maxShipmentBytes: values.max_shipment_bytes,
@@ -104,4 +103,13 @@ function whyNot(type: string): string {
   if (/^[./@]|\.[cm]?[jt]s$/.test(type)) return '; outputs of your own are not available in this version'
   const near = nearest(type, BUILT_IN)
   return near === null ? '; packages as outputs are not available in this version' : ` (did you mean ${near}?)`
+}
+
+/** A transform that is left out silently would let through what its owner wants filtered or masked. */
+function refuseTransforms(node: Node | undefined, path: string, { report }: Context): void {
+  if (isLeftOut(node) || (node.kind === 'list' && node.items.length === 0)) return
+  report.problem(
+    path,
+    'are not available in this version, and without them events would leave unfiltered and unmasked; remove the key to accept that',
+  )
 }
