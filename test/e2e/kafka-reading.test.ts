@@ -118,7 +118,7 @@ describeKafka('a collector that reads from Kafka', () => {
   test('delivers nothing twice when a process comes and goes while shipments are in flight, to a slow receiver too', { timeout: 90_000 }, async () => {
     const world = await makeKafkaWorld({ backlogMinutes: 30 })
     // Some seconds for all of it.
-    world.receiver.behaviour = behaviours.slow(15_000)
+    world.receiver.behaviour = behaviours.slow(40_000)
     const first = world.start(['run'])
     await world.receiver.until(() => world.arrivals.total > 2 * SHIPMENT_EVENTS)
     const second = world.start(['run'])
@@ -140,7 +140,7 @@ describeKafka('a collector that reads from Kafka', () => {
     // Heartbeats come every 3 s.
     const proxy = await startProxy(brokers[0] ?? '', { sessionTimeoutMs: 7_000 })
     const world = await makeKafkaWorld({ from: proxy.brokers })
-    world.receiver.behaviour = behaviours.slow(15_000)
+    world.receiver.behaviour = behaviours.slow(40_000)
     const first = world.start(['run'])
     await world.receiver.until(() => world.arrivals.total > 2 * SHIPMENT_EVENTS)
     const second = world.start(['run'])
