@@ -40,5 +40,5 @@ export default tseslint.config(
     files: [`src/sinks/${name}/**/*.ts`],
     rules: forbid([...components.filter((other) => other !== 'sinks' && other !== 'https'), ...sinks.filter((other) => other !== name && other !== 'proof')]),
   })),
-  { files: ['src/config/**/*.ts'], rules: forbid(['buffers', 'transforms', 'simulator', 'telemetry', 'commands', 'kafka', 'https']) },
+  { files: ['src/config/**/*.ts'], rules: forbid(['buffers', 'simulator', 'telemetry', 'commands', 'kafka', 'https']) },
 )

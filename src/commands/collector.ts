@@ -15,6 +15,7 @@ import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { startHealthServer, type HealthServer } from '../telemetry/health.ts'
 import { openBuffer, type OpenOptions } from './buffer.ts'
 import { createOutputs } from './components.ts'
+import { loadPlugIns } from './plug-ins.ts'
 import { readiness } from './readiness.ts'
 
 /** What a simulation puts in the place of the real thing, beside the clock. Left out, each is the real thing. */
@@ -61,6 +62,8 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
     const serve = (): Promise<void> => (serving ??= startServing())
     // Its error comes again from the call below.
     const cancel = clock.after(SERVE_AFTER_MS, () => void serve().catch(() => undefined))
+    // What is wrong with them is known at once, however long the buffer takes.
+    await loadPlugIns(config, clock)
     const buffer = await openWhenPossible(options, conditions, serve).finally(cancel)
     if (buffer === null) return
     open.buffer = buffer

@@ -1,9 +1,11 @@
 import { hostname } from 'node:os'
 import { OUTPUT_TYPES, type OutputTypeName, type SinkContext } from '../config/output-types.ts'
+import { TRANSFORM_TYPES, type TransformConfig, type TransformTypeName } from '../config/transform-types.ts'
 import type { CollectorConfig, OutputConfig } from '../config/types.ts'
 import { ConfigurationError, type Problem } from '../pipeline/errors.ts'
 import type { Output } from '../pipeline/supervisor.ts'
 import type { Sink } from '../pipeline/sink.ts'
+import type { Transform } from '../pipeline/transform.ts'
 import { TAP_SERVICES } from '../sources/proofpoint-tap/services.ts'
 import { onlyServices } from '../transforms/services.ts'
 
@@ -41,10 +43,13 @@ export async function createOutputs(config: CollectorConfig, dependencies: Outpu
 }
 
 export async function createOutput(output: OutputConfig, config: CollectorConfig, dependencies: OutputDependencies): Promise<Output> {
+  const context: SinkContext = { ...dependencies, name: output.name, hostName: hostname(), tagOf: tagger(config) }
+  const transforms: Transform[] = output.services === null ? [] : [onlyServices(subsetOf(output.services, config))]
+  for (const transform of output.transforms) transforms.push(await createTransform(transform, context))
   return {
     name: output.name,
-    sink: await createSink(output, { ...dependencies, name: output.name, hostName: hostname(), tagOf: tagger(config) }),
-    transforms: output.services === null ? [] : [onlyServices(subsetOf(output.services, config))],
+    transforms,
+    sink: await createSink(output, context),
     shipmentsInFlight: output.shipmentsInFlight,
     maxShipmentEvents: output.maxShipmentEvents,
     maxShipmentBytes: output.maxShipmentBytes,
@@ -54,7 +59,11 @@ export async function createOutput(output: OutputConfig, config: CollectorConfig
 
 /** What of the outputs' configuration may never stand in the log. */
 export function secretsOfOutputs({ outputs }: CollectorConfig): readonly string[] {
-  return outputs.flatMap(secretsOf)
+  return outputs.flatMap((output) => [...secretsOf(output), ...output.transforms.flatMap(secretsOfTransform)])
+}
+
+function createTransform<K extends TransformTypeName>({ type, config }: TransformConfig<K>, context: SinkContext): Transform | Promise<Transform> {
+  return TRANSFORM_TYPES[type].create(config, context)
 }
 
 function createSink<K extends OutputTypeName>({ type, config }: OutputConfig<K>, context: SinkContext): Sink | Promise<Sink> {
@@ -63,6 +72,10 @@ function createSink<K extends OutputTypeName>({ type, config }: OutputConfig<K>,
 
 function secretsOf<K extends OutputTypeName>({ type, config }: OutputConfig<K>): readonly string[] {
   return OUTPUT_TYPES[type].secrets?.(config) ?? []
+}
+
+function secretsOfTransform<K extends TransformTypeName>({ type, config }: TransformConfig<K>): readonly string[] {
+  return TRANSFORM_TYPES[type].secrets?.(config) ?? []
 }
 
 /**

@@ -10,11 +10,13 @@ import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { isToBeMoved, openQuotaLog, readBuffer } from './buffer.ts'
 import { createOutput } from './components.ts'
 import { EXIT } from './exit.ts'
+import { loadPlugIns } from './plug-ins.ts'
 import { load, loggerFor, type ConfigOption } from './load.ts'
 
 /** `validate`: everything that can be known before a start; with `--connect` also that both remote sides accept us. Writes no events. */
 export async function validate(options: ConfigOption & { readonly connect?: true }): Promise<number> {
   const { config, warnings } = await load(options)
+  await loadPlugIns(config, systemClock)
   for (const warning of warnings) process.stdout.write(`warning  ${describeProblem(warning)}\n`)
   // At the brokers it is looked at only where it may be.
   const isInFolder = config.buffer.type === 'embedded' || isToBeMoved(config)
@@ -67,7 +69,7 @@ async function connect(config: CollectorConfig): Promise<number> {
 
   for (const output of config.outputs) {
     const { sink } = await createOutput(output, config, { clock: systemClock, log })
-    await tryOne(`output ${output.name} (${output.type})`, () => sink.check(signal))
+    await tryOne(`output ${output.name} (${output.type === 'plug_in' ? output.config.specifier : output.type})`, () => sink.check(signal))
     await sink.close()
   }
   await tryOne(`buffer ${config.buffer.type}`, async () => {

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../pipeline/clock.ts'
 import type { Sink } from '../pipeline/sink.ts'
+import { createPlugInSink } from '../plug-ins/sink.ts'
 import { createConsoleSink } from '../sinks/console/sink.ts'
 import { createDevoSink } from '../sinks/devo/sink.ts'
 import { createFileSink } from '../sinks/file/sink.ts'
@@ -15,6 +16,7 @@ import { readDevo } from './devo.ts'
 import { readFileOutput } from './file-output.ts'
 import { readHttp } from './http.ts'
 import type { Node } from './node.ts'
+import { readPlugIn, type Named } from './plug-in.ts'
 import { readRelay } from './relay.ts'
 import { readSyslog } from './syslog.ts'
 
@@ -32,8 +34,8 @@ export interface SinkContext {
 }
 
 export interface OutputType<C> {
-  /** Reads the output's `config`; what is wrong goes to the context's report, and the value returned then is never used. */
-  read(node: Node | undefined, path: string, context: Context): C
+  /** Reads the output's `config`, whose type was given as `type`; what is wrong goes to the context's report, and the value returned then is never used. */
+  read(node: Node | undefined, path: string, context: Context, type: Named): C
   /**
    * Makes the sink, without any I/O of which it owes the outcome: what can fail is `check`'s and `ship`'s. One whose code is large is imported
    * here, so that only its users load it.
@@ -53,6 +55,8 @@ const TABLE = {
   console: outputType({ read: readConsole, create: createConsoleSink }),
   file: outputType({ read: readFileOutput, create: createFileSink }),
   http: outputType({ read: readHttp, create: createHttpSink, secrets: secretsOf }),
+  // What has any other name.
+  plug_in: outputType({ read: readPlugIn, create: createPlugInSink, secrets: ({ secrets }) => secrets }),
 }
 
 /** The configuration of each type, by its name. */
@@ -61,6 +65,9 @@ export type OutputTypeName = keyof OutputConfigs
 
 export const OUTPUT_TYPES: { readonly [K in OutputTypeName]: OutputType<OutputConfigs[K]> } = TABLE
 
-export function isOutputType(name: string): name is OutputTypeName {
-  return Object.hasOwn(TABLE, name)
+/** Those that the YAML knows by name. */
+export const BUILT_IN_OUTPUTS: readonly string[] = Object.keys(TABLE).filter((name) => name !== 'plug_in')
+
+export function isBuiltInOutput(name: string): name is OutputTypeName {
+  return BUILT_IN_OUTPUTS.includes(name)
 }

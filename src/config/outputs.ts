@@ -1,14 +1,16 @@
+import { isFile } from '../plug-ins/config.ts'
 import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
-import { isSwitchedOff, join, namedEntries, read, readScalar, type Component, type Context } from './component.ts'
+import { isSwitchedOff, join, namedEntries, read, readScalar, type Component, type Context, type ReadScalar } from './component.ts'
 import { isLeftOut, type Node } from './node.ts'
 import { nearest } from './nearest.ts'
 import { OLD_OUTPUT } from './old-keys.ts'
-import { isOutputType, OUTPUT_TYPES, type OutputTypeName } from './output-types.ts'
+import { BUILT_IN_OUTPUTS, isBuiltInOutput, OUTPUT_TYPES, type OutputTypeName } from './output-types.ts'
+import { isPlugIn, type Named } from './plug-in.ts'
 import { checkSubset } from './subset.ts'
+import { readTransforms } from './transforms.ts'
 import type { OutputCommon, OutputConfig } from './types.ts'
 
-const BUILT_IN = Object.keys(OUTPUT_TYPES)
-const CHOICE = `${BUILT_IN.slice(0, -1).join(', ')} or ${BUILT_IN.at(-1) ?? ''}`
+const CHOICE = `${BUILT_IN_OUTPUTS.slice(0, -1).join(', ')} or ${BUILT_IN_OUTPUTS.at(-1) ?? ''}`
 /**
  * Known from the old collector or from what is planned. To take one for a typing error, or to leave it out silently,
  * would both be wrong.
@@ -16,6 +18,9 @@ const CHOICE = `${BUILT_IN.slice(0, -1).join(', ')} or ${BUILT_IN.at(-1) ?? ''}`
 const NOT_YET = ['kafka', 's3', 'sidecar']
 /** Types of the old collector that have another name here. */
 const RENAMED: Readonly<Record<string, string>> = { in_house_relay: 'relay', stdout: 'console' }
+
+/** No type has this name. */
+const UNUSABLE = ''
 
 interface OutputValues {
   readonly type: string
@@ -60,56 +65,57 @@ export function readOutputs(node: Node | undefined, inputs: readonly TapInputCon
 }
 
 function readOutput(name: string, node: Node, path: string, inputs: readonly TapInputConfig[], context: Context): OutputConfig | null {
-  const type = readType(node, join(path, 'type'), context)
-  if (type === 'unusable') return null
+  const at = join(path, 'type')
+  const type = readType(node, at, context)
+  if (type === UNUSABLE) return null
   const section = read(OUTPUT, node, path, context)
   const { values } = section
-  refuseTransforms(section.part('transforms'), join(path, 'transforms'), context)
   const common: OutputCommon = {
     name,
     services: checkSubset(section.part('services'), join(path, 'services'), inputs, context),
+    transforms: readTransforms(section.part('transforms'), join(path, 'transforms'), context),
     shipmentsInFlight: values.shipments_in_flight,
     maxShipmentEvents: values.max_shipment_events,
     maxShipmentBytes: values.max_shipment_bytes,
     startFrom: values.start_from === 'oldest' ? 'oldest' : 'now',
   }
-  return type === null ? null : readConfig(type, common, section.part('config'), join(path, 'config'), context)
+  if (type === null) return null
+  const named: Named = { name: type, path: at }
+  return readConfig(isBuiltInOutput(type) ? type : 'plug_in', named, common, section.part('config'), join(path, 'config'), context)
 }
 
 function readConfig<K extends OutputTypeName>(
   type: K,
+  named: Named,
   common: OutputCommon,
   node: Node | undefined,
   path: string,
   context: Context,
 ): OutputConfig<K> {
-  return { ...common, type, config: OUTPUT_TYPES[type].read(node, path, context) }
+  return { ...common, type, config: OUTPUT_TYPES[type].read(node, path, context, named) }
 }
 
-/** Null where it is missing, which is reported with the rest; of an output whose type cannot be used nothing else is looked at. */
-function readType(output: Node, path: string, context: Context): OutputTypeName | null | 'unusable' {
+/**
+ * A built-in type or the name of a plug-in. Null where it is missing, which is reported with the rest; of an output whose type cannot be used nothing
+ * else is looked at.
+ */
+function readType(output: Node, path: string, context: Context): string | null {
   const node = output.kind === 'map' ? output.entries.get('type') : undefined
   if (isLeftOut(node) || node.kind !== 'scalar') return null
   const type = readScalar(node, path, context)
-  if (type === null) return 'unusable'
-  if (isOutputType(type.text)) return type.text
-  context.report.problem(path, `must be ${CHOICE}${whyNot(type.text)}`, type.shown)
-  return 'unusable'
+  if (type === null) return UNUSABLE
+  const wrong = isBuiltInOutput(type.text) ? null : whatIsWrong(type)
+  if (wrong === null) return type.text
+  context.report.problem(path, `must be ${CHOICE}${wrong}`, type.shown)
+  return UNUSABLE
 }
 
-function whyNot(type: string): string {
+function whatIsWrong({ text: type, foreign }: ReadScalar): string | null {
   if (Object.hasOwn(RENAMED, type)) return `; it is called ${RENAMED[type] ?? ''} here`
   if (NOT_YET.includes(type)) return '; outputs of this type are not available in this version'
-  if (/^[./@]|\.[cm]?[jt]s$/.test(type)) return '; outputs of your own are not available in this version'
-  const near = nearest(type, BUILT_IN)
-  return near === null ? '; packages as outputs are not available in this version' : ` (did you mean ${near}?)`
-}
-
-/** A transform that is left out silently would let through what its owner wants filtered or masked. */
-function refuseTransforms(node: Node | undefined, path: string, { report }: Context): void {
-  if (isLeftOut(node) || (node.kind === 'list' && node.items.length === 0)) return
-  report.problem(
-    path,
-    'are not available in this version, and without them events would leave unfiltered and unmasked; remove the key to accept that',
-  )
+  const near = isFile(type) ? null : nearest(type, BUILT_IN_OUTPUTS)
+  if (near !== null) return ` (did you mean ${near}?)`
+  // What comes from there may be a secret, and the name of a plug-in is shown wherever it fails.
+  if (foreign) return '; the name of a plug-in of your own stands here itself, and comes from no variable or file'
+  return isPlugIn(type) ? null : ', a file of your own such as ./my-sink.mjs, or the name of an npm package'
 }

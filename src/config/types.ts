@@ -1,6 +1,7 @@
 import type { Problem } from '../pipeline/errors.ts'
 import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
 import type { OutputConfigs, OutputTypeName } from './output-types.ts'
+import type { TransformConfig } from './transform-types.ts'
 
 /** The whole configuration, checked and with its defaults. Times in milliseconds, paths absolute, only what is enabled. */
 export interface CollectorConfig {
@@ -63,6 +64,8 @@ export interface OutputCommon {
   readonly name: string
   /** `clicksBlocked`, or `input/clicksBlocked` with the input's name; null: every event. */
   readonly services: readonly string[] | null
+  /** In the order in which they are applied. */
+  readonly transforms: readonly TransformConfig[]
   readonly shipmentsInFlight: number
   readonly maxShipmentEvents: number
   readonly maxShipmentBytes: number

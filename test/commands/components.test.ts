@@ -20,6 +20,7 @@ async function passes(services: readonly string[], inputId: string, service: str
     type: 'console',
     config: { format: 'line' },
     services,
+    transforms: [],
     shipmentsInFlight: 1,
     maxShipmentEvents: 1,
     maxShipmentBytes: 1,

@@ -18,6 +18,7 @@ const ENV = {
   DEVO_PORT: '8443',
   ON: 'yes',
   START: '2026-11-21',
+  HASH_KEY: 'a key from the environment',
   BROKER: 'kafka-3.example.com:9093',
 }
 
@@ -203,6 +204,54 @@ describe('what is right', () => {
     ])
     expect(config?.inputs[0]?.environment).toBe('on')
     expect(config?.inputs[0]?.services[0]?.requestPeriodMs).toBe(300_000)
+  })
+
+  it('transforms', async () => {
+    const outputs = (await compare('good', 'transforms'))?.config.outputs
+    const none = { number: null, boolean: null }
+    expect(outputs?.map(({ transforms }) => transforms)).toEqual([
+      [
+        {
+          type: 'filter',
+          config: {
+            effect: 'keep',
+            conditions: [
+              {
+                field: '/classification',
+                test: {
+                  kind: 'one-of',
+                  literals: [
+                    { ...none, text: 'phish' },
+                    { ...none, text: 'malware' },
+                    { ...none, text: '5', number: '5e0' },
+                    { ...none, text: '0x1F', number: '31e0' },
+                    { ...none, text: 'yes', boolean: true },
+                  ],
+                },
+              },
+            ],
+          },
+        },
+        {
+          type: 'filter',
+          config: {
+            effect: 'drop',
+            conditions: [
+              { field: '/messageParts/*/filename', test: { kind: 'matches', pattern: '\\.tmp$', ignoreCase: true } },
+              { field: '/campaignId', test: { kind: 'exists', wanted: false } },
+              { field: '/completelyRewritten', test: { kind: 'one-of', literals: [{ text: 'false', number: null, boolean: false }] } },
+            ],
+          },
+        },
+        {
+          type: 'redact',
+          config: { fields: ['/Recipient', '/messageParts/*/filename', '/my~1own'], action: 'hash', key: 'a key from the environment' },
+        },
+        { type: 'redact', config: { fields: ['/subject'], action: 'mask', key: null } },
+      ],
+      [],
+    ])
+    expect(JSON.stringify(outputs)).not.toContain('a key from the environment')
   })
 
   it('merge keys: the own key first, then the earlier mapping', async () => {

@@ -255,7 +255,7 @@ class World {
       http: { enabled: false, host: '127.0.0.1', port: 0, token: null },
       buffer: { type: 'embedded', retentionMs: 6 * HOUR_MS, maxSizeBytes: 2 ** 30 },
       outputs: [{
-        type: 'devo_platform', name: 'devo_1', services: null, shipmentsInFlight: SHIPMENTS_IN_FLIGHT, maxShipmentEvents: 200, maxShipmentBytes: 2 ** 26,
+        type: 'devo_platform', name: 'devo_1', services: null, transforms: [], shipmentsInFlight: SHIPMENTS_IN_FLIGHT, maxShipmentEvents: 200, maxShipmentBytes: 2 ** 26,
         startFrom: 'now', config: {
           address: 'devo.test', port: 443, chain: 'chain.crt', cert: 'me.crt', key: 'me.key', confirm: 'drain', quietMs: 1_000, drainTimeoutMs: 30_000,
           probeMs: 5_000, settleMs: 10_000, verifyHostname: true, allowWeakCertificates: false,
