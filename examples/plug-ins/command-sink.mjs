@@ -10,49 +10,59 @@
  * What a sink owes is in `Sink` of the package's types, and the suite of the package checks it (test/plug-ins/examples.test.ts).
  */
 import { spawn } from 'node:child_process'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { addAbortSignal, Writable } from 'node:stream'
 
 /** @type {import('devo-proofpoint-tap-collector').CreateSink} */
 export function createSink(options, { toLines }) {
   const [program, ...args] = commandOf(options)
-  const closing = new AbortController()
-
-  /** Starts the command and gives it the lines. Resolves when it has ended with 0. */
-  async function run(lines, signal) {
-    const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'inherit'] })
-    const ended = new Promise((resolve, reject) => {
-      child.once('error', reject)
-      child.once('close', (code, by) => (code === 0 ? resolve() : reject(new Error(`${program} ended with ${code ?? by}`))))
-    })
-    try {
-      const [written, end] = await Promise.allSettled([pipeline(lines, child.stdin, { signal }), ended])
-      signal.throwIfAborted()
-      // A command that fails also stops reading: how it ended says more.
-      if (end.status === 'rejected') throw end.reason
-      if (written.status === 'rejected') throw written.reason
-    } finally {
-      child.kill('SIGKILL')
-    }
-  }
+  const shipments = new Set()
+  let isClosed = false
 
   return {
     maxShipmentsInFlight: 4,
 
     ship({ signal }) {
-      return async (batches) => {
-        const given = AbortSignal.any([signal, closing.signal])
-        given.throwIfAborted()
-        const rest = batches[Symbol.asyncIterator]()
-        const first = await rest.next()
-        // Nothing is started for a shipment without events.
-        if (first.done) return
-        async function* lines() {
-          yield toLines(first.value)
-          for await (const batch of { [Symbol.asyncIterator]: () => rest }) yield toLines(batch)
-        }
-        await run(Readable.from(lines(), { highWaterMark: 1 }), given)
+      let child = null
+      let ended = null
+
+      function start() {
+        child = spawn(program, args, { stdio: ['pipe', 'ignore', 'inherit'] })
+        child.once('error', (error) => shipment.destroy(error))
+        // A command that fails also stops reading: how it ends says more.
+        child.stdin.on('error', () => {})
+        child.once('close', (code, by) => {
+          if (code === 0 && ended !== null) ended()
+          else shipment.destroy(new Error(`${program} ended with ${code ?? by}${code === 0 ? ' before it had everything' : ''}`))
+        })
       }
+
+      const shipment = new Writable({
+        objectMode: true,
+        highWaterMark: 1,
+        write(batch, _encoding, done) {
+          // Not before the first event: nothing is started for a shipment without any.
+          if (child === null) start()
+          child.stdin.write(toLines(batch), (error) => {
+            if (!error) done()
+          })
+        },
+        final(done) {
+          if (child === null) return done()
+          ended = done
+          child.stdin.end()
+        },
+        destroy(error, done) {
+          shipments.delete(shipment)
+          child?.kill('SIGKILL')
+          done(error)
+        },
+      })
+      shipments.add(shipment)
+      // Whoever ships gets it from the pipeline; without a listener it would end the process where it comes after that.
+      shipment.on('error', () => {})
+      addAbortSignal(signal, shipment)
+      if (isClosed) shipment.destroy(new Error('the output was closed'))
+      return shipment
     },
 
     async check(signal) {
@@ -65,7 +75,8 @@ export function createSink(options, { toLines }) {
     },
 
     async close() {
-      closing.abort(new Error('the output was closed'))
+      isClosed = true
+      for (const shipment of shipments) shipment.destroy(new Error('the output was closed'))
     },
   }
 }

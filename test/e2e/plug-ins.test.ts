@@ -1,9 +1,12 @@
+import { execFile } from 'node:child_process'
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { parseLine } from './arrivals.ts'
 import { makeWorld, MINUTE_MS } from './world.ts'
 
+const execute = promisify(execFile)
 const until = Date.now() - 2 * MINUTE_MS
 const FULL = { missing: [], surplus: [] }
 const EXAMPLES = join(import.meta.dirname, '../../examples/plug-ins')
@@ -96,5 +99,15 @@ describe('plug-ins', () => {
     const { code, stderr } = await world.run(['status'])
     expect(code).toBe(2)
     expect(stderr).toContain(`outputs.one.type: the plug-in ${join(world.dir, 'gone.mjs')} does not exist`)
+  })
+})
+
+describe('the package', () => {
+  test('has the contract for the tests of a plug-in: those of the examples pass with the runner of Node', async () => {
+    const files = (await readdir(EXAMPLES)).filter((name) => name.endsWith('.test.mjs')).map((name) => join(EXAMPLES, name))
+    expect(files).toHaveLength(2)
+    const { stdout } = await execute(process.execPath, ['--test', '--test-reporter', 'tap', ...files], { env: { PATH: process.env.PATH } })
+    expect(stdout).toMatch(/^# fail 0$/m)
+    expect(Number(/^# pass (\d+)$/m.exec(stdout)?.[1])).toBeGreaterThan(15)
   })
 })
