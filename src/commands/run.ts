@@ -16,9 +16,6 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
   const { config, warnings } = await load(options)
   const once = options.once === true
   const log = loggerFor(config, config.outputs.some(({ type }) => type === 'console') ? 2 : 1)
-  logWarnings(log, warnings)
-  log.info({ version: version(), node: process.versions.node, state: config.stateDir }, `tap-collector ${version()} starts: ${config.name}`)
-
   const bug = (error: unknown): never => {
     log.fatal(
       { err: error, stack: error instanceof Error ? error.stack : undefined },
@@ -34,6 +31,9 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
     log.info(`${signal}: finishing what is in flight; a second signal leaves at once`)
     stop.abort(new Error(`stopped by ${signal}`))
   }, log)
+  // Whoever has seen the first line may rely on a signal being heard.
+  logWarnings(log, warnings)
+  log.info({ version: version(), node: process.versions.node, state: config.stateDir }, `tap-collector ${version()} starts: ${config.name}`)
   const timeoutMs = (options.timeout ?? DEFAULT_TIMEOUT_S) * 1_000
   const timedOut = { value: false }
   const cancelTimeout = once

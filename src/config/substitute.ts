@@ -33,7 +33,7 @@ export function substitute(text: string, surroundings: Surroundings): Substitute
     if (found.wrong !== undefined) wrong.push(found.wrong)
     return found.text
   })
-  return wrong.length > 0 ? { wrong: wrong.join(', and ') } : { text: result, foreign }
+  return wrong.length > 0 ? { wrong: [...new Set(wrong)].join(', and ') } : { text: result, foreign }
 }
 
 interface Found {

@@ -30,11 +30,11 @@ const ANSWER_MS = 40_000
 
 /**
  * One Produce request to the leader of its partitions, each of which comes once. Throws kafkajs's protocol error for the first partition
- * that was refused; what became of the others is for the transaction to settle.
+ * that was refused; what became of the others is for the transaction to settle. `transactionalId`: null where there is none.
  */
 export async function produceTo(
   broker: Broker,
-  transactionalId: string,
+  transactionalId: string | null,
   partitions: readonly EncodedPartition[],
 ): Promise<readonly ProducedPartition[]> {
   const body = encode(transactionalId, partitions)
@@ -42,15 +42,15 @@ export async function produceTo(
   const refused = answer.partitions.find(({ errorCode }) => errorCode !== 0)
   if (refused !== undefined) throw protocolError(refused.errorCode)
   const written = new Set(answer.partitions.map(({ topic, partition }) => `${topic}/${partition}`))
-  const areAllWritten = written.size === partitions.length && partitions.every(({ topic, partition }) => written.has(`${topic}/${partition}`))
+  const areAllWritten = answer.partitions.length === partitions.length && partitions.every(({ topic, partition }) => written.has(`${topic}/${partition}`))
   if (!areAllWritten) throw new UnreadableAnswerError('Produce')
   return answer.partitions
 }
 
 /** In pieces, of which the batches are no copies. */
-function encode(transactionalId: string, partitions: readonly EncodedPartition[]): Buffer[] {
+function encode(transactionalId: string | null, partitions: readonly EncodedPartition[]): Buffer[] {
   const byTopic = Map.groupBy(partitions, ({ topic }) => topic)
-  const parts = [string(transactionalId), int16(ALL_REPLICAS), int32(REPLICAS_MS), int32(byTopic.size)]
+  const parts = [transactionalId === null ? int16(-1) : string(transactionalId), int16(ALL_REPLICAS), int32(REPLICAS_MS), int32(byTopic.size)]
   for (const [topic, entries] of byTopic) {
     parts.push(string(topic), int32(entries.length))
     for (const { partition, batch } of entries) parts.push(int32(partition), int32(batch.length), batch)

@@ -77,7 +77,7 @@ function damaged(bytes: Buffer, { page, other, changes }: Damage): Buffer {
 
 const file = target({
   name: 'the file of the embedded buffer, or its log, damaged anywhere',
-  runs: 30,
+  runs: 12,
   bounds: { cpuMs: 5_000 },
   cases: fc.record({ what: fc.constantFrom('closed', 'killed', 'log'), page: fc.nat(1_000), other: fc.option(fc.nat(1_000), { freq: 5 }), changes: mutations() }),
   begin: makeFiles,

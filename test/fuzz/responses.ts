@@ -151,7 +151,8 @@ const anywhere = target({
 const withinOne = target({
   name: 'an answer in which one element is changed',
   runs: 250,
-  cases: fc.record({ answer, element: fc.nat(), changes: mutations({ words: WORDS, most: 2 }) }),
+  // Long copies can make an answer that is another one as a whole, with the events behind the changed one in an array that nobody wants.
+  cases: fc.record({ answer, element: fc.nat(), changes: mutations({ words: WORDS, most: 2, kinds: ['flip', 'set', 'insert', 'remove', 'cut'] }) }),
   async check({ answer: { body, arrays, elements }, element, changes }: { answer: Answer; element: number; changes: readonly Mutation[] }) {
     const chosen = elements[element % Math.max(1, elements.length)]
     if (chosen === undefined) return

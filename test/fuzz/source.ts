@@ -34,7 +34,7 @@ interface Plan {
 
 const source = target({
   name: 'answers of the API that are changed in all parts, for half an hour',
-  runs: 8,
+  runs: 5,
   bounds: { cpuMs: 30_000 },
   cases: fc.record({ isCombined: fc.boolean(), seed: fc.nat(1_000_000), answers: fc.array(hostileAnswer, { minLength: 1, maxLength: 12 }) }),
   async check({ isCombined, seed, answers }: Plan) {

@@ -2,11 +2,12 @@ import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSyn
 import { dirname, join } from 'node:path'
 import Database from 'better-sqlite3'
 import { FatalError } from '../../pipeline/errors.ts'
+import { checkSmallTables } from './check.ts'
 import { damaged } from './failures.ts'
 import { createPrivately } from './lock.ts'
 import { latestVersion, migrate } from './migrations.ts'
 import type { Migration } from './migrations.ts'
-import { APPLICATION_ID, FIRST_VERSION, SCHEMA, SMALL_TABLES } from './schema.ts'
+import { APPLICATION_ID, FIRST_VERSION, SCHEMA } from './schema.ts'
 
 const PAGE_BYTES = 16_384
 const BUSY_TIMEOUT_MS = 5000
@@ -120,10 +121,7 @@ interface Ends {
 }
 
 function checkContent(db: Database.Database, path: string): void {
-  for (const table of SMALL_TABLES) {
-    const verdict = db.pragma(`quick_check('${table}')`, { simple: true })
-    if (verdict !== 'ok') throw damaged(path, String(verdict))
-  }
+  checkSmallTables(db, path)
   const ends = db
     .prepare<[], Ends>(
       `SELECT appended_chunk AS appendedChunk, appended_events AS appendedEvents, removed_chunk AS removedChunk, removed_events AS removedEvents,

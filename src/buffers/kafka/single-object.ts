@@ -75,8 +75,9 @@ export class SingleObjectCodec {
     try {
       const body = bytes.subarray(HEADER_BYTES)
       return resolver === null ? this.type.fromBuffer(body) : this.type.fromBuffer(body, resolver)
-    } catch (error) {
-      throw new UndecodableRecordError(`not a value of its schema ${this.type.name ?? ''}`, { cause: error })
+    } catch {
+      // What avsc says of it helps nobody.
+      throw new UndecodableRecordError(`not a value of its schema ${this.type.name ?? ''}`)
     }
   }
 }

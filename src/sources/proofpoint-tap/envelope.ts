@@ -1,5 +1,6 @@
 import { jsonParser, type Token } from 'stream-json/core/parser.js'
 import { describeError } from '../../pipeline/errors.ts'
+import { excerpt } from './bytes.ts'
 import { MAX_DEPTH } from './scanner.ts'
 import { MalformedResponseError } from './malformed.ts'
 
@@ -8,6 +9,7 @@ const END_OF_INPUT = Symbol.for('object-stream.none')
 /** A name of the answer's own in a message. */
 const MAX_NAMES = 8
 const MAX_NAME_LENGTH = 40
+const MAX_NAME_BYTES = 200
 
 /**
  * Judges a response without its elements, which the carver has replaced by `0 `: valid JSON, an object, and which expected arrays are in it. `null`
@@ -51,7 +53,7 @@ export class Envelope {
     if (this.#depth !== 0) throw new MalformedResponseError('the body was cut off: it ended inside its JSON')
     const problems = new Map([...this.#misfits].map(([name, what]) => [name, misfit(name, what)]))
     const missing = [...this.#expected].filter((name) => !this.#found.has(name) && !this.#misfits.has(name))
-    const names = [...this.#names].map((name) => JSON.stringify(name)).join(', ')
+    const names = [...this.#names].map((name) => excerpt(Buffer.from(name), MAX_NAME_BYTES)).join(', ')
     const absence = `the response has no array ${missing.map((name) => `"${name}"`).join(' and none ')}; it has ${names === '' ? 'no members' : names}`
     for (const name of missing) problems.set(name, absence)
     const [first] = problems.values()
