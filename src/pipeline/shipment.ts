@@ -82,10 +82,11 @@ export class Shipment {
     if (stop.aborted) finish()
     const rejected: DeadLetter[] = []
     const attempt = { eventsSent: 0, isReadToEnd: false }
+    const sources: Sources = new WeakMap()
     const reject = (batch: Batch, index: number, reason: string): void => {
-      rejected.push(deadLetter(batch, index, reason, output, clock.now()))
+      rejected.push(deadLetter(asRead(batch, index, sources), reason, output, clock.now()))
     }
-    const transformed = transforming(transforms, {
+    const transformed = transforming(transforms, sources, {
       // It counts among those that were tried, as one does that the destination refuses.
       reject: (batch, index, reason) => {
         attempt.eventsSent += 1
@@ -113,19 +114,23 @@ export class Shipment {
   }
 }
 
+/** Of what transforms have made: the batch as it was read. */
+type Sources = WeakMap<Batch, Batch>
+
 interface Passage {
   readonly reject: Reject
   readonly count: (events: number) => void
   readonly end: () => void
 }
 
-function transforming(transforms: readonly Transform[], { reject, count, end }: Passage) {
+function transforming(transforms: readonly Transform[], sources: Sources, { reject, count, end }: Passage) {
   return async function* (batches: AsyncIterable<Batch>): AsyncGenerator<Batch> {
     for await (const batch of batches) {
       let left: Batch | null = batch
       for (const transform of transforms) {
         left = transform(left, reject)
         if (left === null) break
+        if (left !== batch) sources.set(left, batch)
       }
       if (left === null) continue
       count(countEvents(left))
@@ -135,10 +140,31 @@ function transforming(transforms: readonly Transform[], { reject, count, end }: 
   }
 }
 
-function deadLetter(batch: Batch, index: number, reason: string, output: string, at: number): DeadLetter {
+interface Place {
+  readonly batch: Batch
+  readonly index: number
+}
+
+/**
+ * A dead letter is the event as the buffer has it, for it goes through the transforms again when it is sent again, and a hash of a hash would be another
+ * one. What a transform has made of it has the same fingerprint; one that has no such event any more keeps what was refused.
+ */
+function asRead(batch: Batch, index: number, sources: Sources): Place {
+  const source = sources.get(batch)
+  if (source === undefined) return { batch, index }
+  if (countEvents(source) === countEvents(batch)) return { batch: source, index }
+  const wanted = fingerprintAt(batch, index)
+  const found = Array.from({ length: countEvents(source) }, (_, at) => at).find((at) => Buffer.compare(fingerprintAt(source, at), wanted) === 0)
+  return found === undefined ? { batch, index } : { batch: source, index: found }
+}
+
+function deadLetter({ batch, index }: Place, reason: string, output: string, at: number): DeadLetter {
   const event = [...eventsOf(batch)][index]
   if (event === undefined) throw new RangeError(`rejected event ${index} of a batch that has not so many`)
   const { inputId, service, pulledAt, environment } = batch
-  const fingerprint = batch.fingerprints.slice(index * FINGERPRINT_BYTES, (index + 1) * FINGERPRINT_BYTES)
-  return { inputId, service, pulledAt, environment, output, reason, at, event: event.slice(), size: event.length, fingerprint }
+  return { inputId, service, pulledAt, environment, output, reason, at, event: event.slice(), size: event.length, fingerprint: fingerprintAt(batch, index) }
+}
+
+function fingerprintAt({ fingerprints }: Batch, index: number): Uint8Array {
+  return fingerprints.slice(index * FINGERPRINT_BYTES, (index + 1) * FINGERPRINT_BYTES)
 }

@@ -1,4 +1,4 @@
-import { countEvents, FINGERPRINT_BYTES, releaseBytes, type Batch } from '../pipeline/event.ts'
+import { countEvents, FINGERPRINT_BYTES, type Batch } from '../pipeline/event.ts'
 import type { Transform } from '../pipeline/transform.ts'
 import type { Condition, FilterConfig, Test } from './config.ts'
 import { compilePattern } from './pattern/matcher.ts'
@@ -28,9 +28,7 @@ export function createFilter({ effect, conditions }: FilterConfig): Transform {
       if (conditions.some((condition, index) => holds(condition, seen.hits[index] ?? false)) === keepsHits) kept.push(line)
     }
     if (kept.length === countEvents(batch)) return batch
-    const left = kept.length === 0 ? null : only(batch, kept)
-    releaseBytes(batch)
-    return left
+    return kept.length === 0 ? null : only(batch, kept)
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { countEvents, FINGERPRINT_BYTES, releaseBytes, type Batch } from '../pipeline/event.ts'
+import { countEvents, FINGERPRINT_BYTES, type Batch } from '../pipeline/event.ts'
 import type { Transform } from '../pipeline/transform.ts'
 import type { RedactConfig } from './config.ts'
 import { linesOf } from './lines.ts'
@@ -32,9 +32,7 @@ export function createRedact({ fields, action, key }: RedactConfig): Transform {
       rejected.add(line.index)
     }
     if (edits.count === 0) return batch
-    const left = rejected.size === countEvents(batch) ? null : { ...batch, lines: edits.apply(), fingerprints: without(batch, rejected) }
-    releaseBytes(batch)
-    return left
+    return rejected.size === countEvents(batch) ? null : { ...batch, lines: edits.apply(), fingerprints: without(batch, rejected) }
   }
 }
 
