@@ -64,16 +64,9 @@ const SASL: Component<SaslValues> = {
 export function readKafkaBuffer(node: Node | undefined, path: string, context: Context): KafkaBufferConfig {
   const section = read(KAFKA, node, path, context)
   const { values } = section
-  const brokers = readBrokers(section.part('brokers'), join(path, 'brokers'), context)
-  const ssl = readSsl(section.part('ssl'), join(path, 'ssl'), context)
-  const sasl = readSasl(section.part('sasl'), join(path, 'sasl'), context)
-  if (sasl !== null && ssl === false && brokers.some((broker) => !LOOPBACK.test(broker)))
-    context.report.warning(join(path, 'sasl'), 'without ssl the password may be read on the way to the brokers')
   return {
     type: 'kafka',
-    brokers,
-    ssl,
-    sasl,
+    ...readKafkaConnection((key) => section.part(key), path, context),
     topicPrefix: values.topic_prefix,
     partitions: values.partitions,
     replicationFactor: values.replication_factor,
@@ -81,6 +74,23 @@ export function readKafkaBuffer(node: Node | undefined, path: string, context: C
     compression: values.compression === 'none' ? 'none' : 'gzip',
     createTopics: values.create_topics,
   }
+}
+
+/** The keys of it that stand in `path`, by `part`. */
+export const CONNECTION_PARTS = ['brokers', 'ssl', 'sasl'] as const
+
+/** How brokers are reached. */
+export function readKafkaConnection(
+  part: (key: (typeof CONNECTION_PARTS)[number]) => Node | undefined,
+  path: string,
+  context: Context,
+): Pick<KafkaBufferConfig, (typeof CONNECTION_PARTS)[number]> {
+  const brokers = readBrokers(part('brokers'), join(path, 'brokers'), context)
+  const ssl = readSsl(part('ssl'), join(path, 'ssl'), context)
+  const sasl = readSasl(part('sasl'), join(path, 'sasl'), context)
+  if (sasl !== null && ssl === false && brokers.some((broker) => !LOOPBACK.test(broker)))
+    context.report.warning(join(path, 'sasl'), 'without ssl the password may be read on the way to the brokers')
+  return { brokers, ssl, sasl }
 }
 
 function readBrokers(node: Node | undefined, path: string, context: Context): readonly string[] {

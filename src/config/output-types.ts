@@ -15,6 +15,7 @@ import { readConsole } from './console.ts'
 import { readDevo } from './devo.ts'
 import { readFileOutput } from './file-output.ts'
 import { readHttp } from './http.ts'
+import { readKafkaOutput } from './kafka-output.ts'
 import type { Node } from './node.ts'
 import { readPlugIn, type Named } from './plug-in.ts'
 import { readRelay } from './relay.ts'
@@ -54,6 +55,11 @@ const TABLE = {
   syslog: outputType({ read: readSyslog, create: createSyslogSink }),
   console: outputType({ read: readConsole, create: createConsoleSink }),
   file: outputType({ read: readFileOutput, create: createFileSink }),
+  kafka: outputType({
+    read: readKafkaOutput,
+    create: async (config, context) => (await import('../sinks/kafka/sink.ts')).createKafkaSink(config, context),
+    secrets: ({ sasl }) => (sasl === null ? [] : [sasl.password]),
+  }),
   http: outputType({ read: readHttp, create: createHttpSink, secrets: secretsOf }),
   // What has any other name.
   plug_in: outputType({ read: readPlugIn, create: createPlugInSink, secrets: ({ secrets }) => secrets }),

@@ -53,12 +53,15 @@ const FATAL = new Set([
   'INVALID_TRANSACTION_TIMEOUT',
 ])
 
-/** What an error of kafkajs means here: wait and try again, another has taken over, or a person must act. `doing`: `reading the topic x`. */
-export function explainKafkaError(error: unknown, doing: string): Error {
+/**
+ * What an error of kafkajs means here: wait and try again, another has taken over, or a person must act. `doing`: `reading the topic x`;
+ * `settings`: where in the YAML the brokers stand.
+ */
+export function explainKafkaError(error: unknown, doing: string, settings = 'buffer.config'): Error {
   if (error instanceof RetryableError || error instanceof FatalError) return error
   const types = errorTypes(error)
   const cause = rootOf(error)
-  const message = `${doing}: ${describeRoot(cause)}`
+  const message = `${doing}: ${describeRoot(cause, settings)}`
   const has = (set: ReadonlySet<string>): boolean => types.some((type) => set.has(type))
   if (has(FENCED)) return new FencedError(message, { cause })
   if (has(GROUP_LOST)) return new GroupLostError(message, { cause })
@@ -69,8 +72,18 @@ export function explainKafkaError(error: unknown, doing: string): Error {
   if (types.some((type) => type.endsWith('AUTHORIZATION_FAILED')))
     return new FatalError(`${message}. This user lacks a right; the README says which it needs (Rights)`, { cause })
   if (has(FATAL)) return new FatalError(message, { cause })
-  if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check buffer.config.sasl`, { cause })
+  if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check ${settings}.sasl`, { cause })
   return new RetryableError(has(NO_TOPIC) ? `${message}. If it goes on, a topic was deleted, or this user lacks a right` : message, { cause })
+}
+
+/** What was sent at once is more than the topic takes. */
+export function isTooLarge(error: unknown): boolean {
+  return errorTypes(error).some((type) => TOO_LARGE.has(type))
+}
+
+/** Which kafkajs also says to a user who may not see the topic. */
+export function isNoTopic(error: unknown): boolean {
+  return errorTypes(error).some((type) => NO_TOPIC.has(type))
 }
 
 export function isRebalance(error: unknown): boolean {
@@ -102,16 +115,16 @@ const TLS_CODE = /CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|ERR_SSL|ERR_TLS|EPROTO/
 const NODE_HINT = /; if the root CA is installed locally.*$/s
 
 /** Which broker it was, and which setting to look at where kafkajs names none. */
-function describeRoot(root: unknown): string {
+function describeRoot(root: unknown, settings: string): string {
   const message = describeError(root).replace(NODE_HINT, '')
   if (!(root instanceof Error)) return message
   // kafkajs's errors of a connection have the first and the last, those of a new topic the second.
   const { broker, topic, code } = root as Error & { readonly broker?: unknown; readonly topic?: unknown; readonly code?: unknown }
   const known = [['broker', broker], ['topic', topic]].filter(([, name]) => typeof name === 'string' && !message.includes(name))
   const where = known.length === 0 ? '' : ` (${known.map((pair) => pair.join(' ')).join(', ')})`
-  if (typeof code === 'string' && TLS_CODE.test(code)) return `${message}${where}. Check buffer.config.ssl`
+  if (typeof code === 'string' && TLS_CODE.test(code)) return `${message}${where}. Check ${settings}.ssl`
   // All that a broker which wants TLS or SASL says to a client without.
   if (/^(?:Closed connection|Connection closed by the server)$/.test(message))
-    return `the broker has closed the connection${where}. If it goes on, check buffer.config.ssl and buffer.config.sasl`
+    return `the broker has closed the connection${where}. If it goes on, check ${settings}.ssl and ${settings}.sasl`
   return `${message}${where}`
 }

@@ -30,20 +30,22 @@ const MAGIC = 2
 const GZIP = 1
 const TRANSACTIONAL = 0x10
 const NO_TIME = 0
+const NOBODY: BatchSequence = { producerId: -1n, producerEpoch: -1, firstSequence: -1 }
 /** For events half the CPU of the default level, 6, and a tenth more bytes. */
 const GZIP_LEVEL = 2
 const compressGzip = promisify<Buffer, ZlibOptions, Buffer>(gzip)
 
 /**
- * The records as one record batch of format 2, transactional. kafkajs's encoder makes an object and a buffer of 512 bytes or more for each
+ * The records as one record batch of format 2: within a transaction, or by nobody in particular where `sequence` is null. kafkajs's encoder makes an object and a buffer of 512 bytes or more for each
  * record and copies it five times. `now`: epoch milliseconds.
  */
 export async function encodeBatch(
   records: readonly BatchRecord[],
-  { producerId, producerEpoch, firstSequence }: BatchSequence,
+  sequence: BatchSequence | null,
   compression: Compression,
   now: number,
 ): Promise<Buffer> {
+  const { producerId, producerEpoch, firstSequence } = sequence ?? NOBODY
   const { first, last } = timesOf(records, now)
   const plain = encodeRecords(records, first, now)
   const batch = compression === 'gzip' ? await compressed(plain) : plain
@@ -51,7 +53,7 @@ export async function encodeBatch(
   batch.writeInt32BE(batch.length - LENGTH_AT - 4, LENGTH_AT)
   batch.writeInt32BE(-1, 12) // the leader's epoch is the broker's too
   batch.writeInt8(MAGIC, 16)
-  let at = batch.writeInt16BE((compression === 'gzip' ? GZIP : 0) | TRANSACTIONAL, ATTRIBUTES_AT)
+  let at = batch.writeInt16BE((compression === 'gzip' ? GZIP : 0) | (sequence === null ? 0 : TRANSACTIONAL), ATTRIBUTES_AT)
   at = batch.writeInt32BE(records.length - 1, at)
   at = batch.writeBigInt64BE(BigInt(first), at)
   at = batch.writeBigInt64BE(BigInt(last), at)
