@@ -1,3 +1,5 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { makeAuthority, writePemFiles } from '../../src/simulator/certificates.ts'
 import { join } from 'node:path'
@@ -58,6 +60,24 @@ describe('the console', () => {
     expect(world.compare()).toMatchObject(FULL)
     // The same where nobody sends a signal.
     expect(await world.start(['run', '--once', '--timeout', '2'], { leaveStdout: true }).end()).toMatchObject({ code: 1, signal: null })
+  })
+})
+
+describe('files', () => {
+  test('have the same JSON that Devo gets, each event once, and validate --connect makes none', async () => {
+    const world = await makeWorld({
+      traffic: { until },
+      configure: ({ outputs }) => {
+        outputs.archive = { type: 'file', config: { path: 'events/%Y/tap-%m-%d.ndjson.gz', gzip: true, rotate_bytes: 4000 } }
+      },
+    })
+    expect(await world.run(['validate', '--connect'])).toMatchObject({ code: 0 })
+    expect(existsSync(join(world.dir, 'events'))).toBe(false)
+    expect(await world.run(['run', '--once'])).toMatchObject({ code: 0 })
+    const files = readdirSync(join(world.dir, 'events'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+    const lines = files.flatMap(({ parentPath, name }) => gunzipSync(readFileSync(join(parentPath, name))).toString().split('\n').slice(0, -1))
+    expect(lines.sort()).toEqual(world.lines.map((line) => parseLine(line).json).sort())
+    expect(world.compare()).toMatchObject(FULL)
   })
 })
 

@@ -108,6 +108,29 @@ describe('a file', () => {
     expect(ids.slice(-10)).toEqual(batchesOf('b', 10).ids)
   })
 
+  test.each([false, true])('gzip %s: a shipment that is given up at its end, however late, is delivered or leaves nothing', async (gzip) => {
+    const dir = temporaryFolder()
+    const outcomes = new Set<string>()
+    for (let turns = 0; turns < 40; turns += 1) {
+      const path = join(dir, `${turns}${gzip ? '.gz' : ''}`)
+      const abort = new AbortController()
+      const sink = sinkOf(path, { gzip })
+      const giveUp = async function* (): AsyncGenerator<Batch> {
+        yield at('2026-11-20T00:00:00Z', ['a'])
+        void (async () => {
+          for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+          abort.abort(new Error('given up'))
+        })()
+      }
+      const delivery = sink.ship({ signal: abort.signal, reject: () => undefined })
+      const outcome = await (typeof delivery === 'function' ? pipeline(giveUp(), delivery) : pipeline(giveUp(), delivery)).then(() => 'delivered', () => 'failed')
+      await sink.close()
+      outcomes.add(outcome)
+      expect(existsSync(path) ? idsOf(linesOf(path)) : []).toEqual(outcome === 'delivered' ? ['a'] : [])
+    }
+    expect(outcomes).toContain('failed')
+  })
+
   test('with a large shipment needs no more memory than with a small one', async () => {
     const dir = temporaryFolder()
     const batch = batchOf(Array.from({ length: 100 }, (_, index) => JSON.stringify({ id: `${index}`, text: 'x'.repeat(2000) })))
@@ -181,6 +204,21 @@ describe.each([[false, 'tap.ndjson'], [true, 'tap.ndjson.gz']] as const)('gzip %
     await sinkOf(path, { gzip }).check(never)
     expect(readFileSync(path, 'utf8')).toBe('{"a":')
   })
+})
+
+test('a gzip member whose bytes are all there and damaged is cut off too', async () => {
+  const path = join(temporaryFolder(), 'tap.ndjson.gz')
+  await shipAll(sinkOf(path, { gzip: true }), batchesOf('a', 1).batches)
+  const first = readFileSync(path)
+  await shipAll(sinkOf(path, { gzip: true }), batchesOf('b', 1).batches)
+  const whole = readFileSync(path)
+  for (const at of [first.length + 35, whole.length - 8, whole.length - 1]) {
+    const damaged = Buffer.from(whole)
+    damaged.writeUInt8(damaged.readUInt8(at) ^ 1, at)
+    writeFileSync(path, damaged)
+    await shipAll(sinkOf(path, { gzip: true }), batchesOf('c', 1).batches)
+    expect(idsOf(linesOf(path))).toEqual(['a-0', 'c-0'])
+  }
 })
 
 describe('a path that cannot be written is a clear error, by check and by a shipment', () => {
