@@ -23,7 +23,7 @@ async function ship(sink: ModelSink, transforms: readonly Transform[], names: re
   return shipment
 }
 
-const lettersOf = ({ deadLetters }: Shipment) => deadLetters.map(({ event, fingerprint, reason }) => [Buffer.from(event ?? []).toString(), fingerprint[0], reason])
+const lettersOf = ({ deadLetters }: Shipment) => deadLetters.map(({ event, fingerprint, reason }) => [Buffer.from(event).toString(), fingerprint[0], reason])
 
 it('an event that the destination refuses is a dead letter as it was read, for it goes through the transforms again', async () => {
   const sink = new ModelSink({ behave: (_names, { reject }, [batch]) => batch && reject(batch, 1, 'too large') })
