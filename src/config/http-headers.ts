@@ -6,6 +6,7 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 /** What the request itself says. */
 const RESERVED = new Set([
   'connection', 'content-encoding', 'content-length', 'expect', 'host', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade',
+  'x-splunk-request-channel',
 ])
 /** What the output itself gives each event in Splunk. */
 const OWN_FIELDS = new Set(['input', 'service', 'fingerprint'])

@@ -2,7 +2,7 @@ import { pipeline } from 'node:stream/promises'
 import { retryBackoff } from './backoff.ts'
 import type { BatchStream, Cursor, DeliveryBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
-import { FatalError } from './errors.ts'
+import { FatalError, RetryableError } from './errors.ts'
 import { countEvents, eventsOf, FINGERPRINT_BYTES, type Batch } from './event.ts'
 import type { Sink } from './sink.ts'
 import type { Reject, Transform } from './transform.ts'
@@ -65,7 +65,9 @@ export class Shipment {
         if (error instanceof FatalError) throw error
         onFailure(error, backoff.failures + 1)
         stop.throwIfAborted()
-        await clock.sleep(backoff.next(), stop)
+        // A destination that named the time for the next try gets it no earlier.
+        const namedMs = error instanceof RetryableError ? (error.retryAfterMs ?? 0) : 0
+        await clock.sleep(Math.max(backoff.next(), namedMs), stop)
       }
     }
   }

@@ -100,6 +100,24 @@ describe('deliver', () => {
     expect(await backlog(buffer)).toBe(0)
   })
 
+  it('tries again no earlier than the destination said', async () => {
+    const waits: number[] = []
+    let failures = 3
+    const sink = new ModelSink({
+      behave: () => {
+        if (failures-- > 0) throw new RetryableError('no more for now', failures === 1 ? { retryAfterMs: 90_000 } : {})
+      },
+    })
+    const clock = { ...hurried, sleep: async (ms: number, signal?: AbortSignal) => (waits.push(ms), hurried.sleep(ms, signal)) }
+    const { buffer, options, drain } = await setUp(sink, { shipmentsInFlight: 1, clock })
+    await buffer.append(unit([['a']]))
+    drain.abort()
+    await deliver(options)
+    expect(sink.arrived).toEqual(['a'])
+    expect(waits[1]).toBe(90_000)
+    expect(Math.max(waits[0] ?? 0, waits[2] ?? 0)).toBeLessThanOrEqual(4_000)
+  })
+
   it('commits cursors in order: what was proven behind a failing shipment stays uncommitted', async () => {
     const release = Promise.withResolvers<undefined>()
     const others = Promise.withResolvers<undefined>()

@@ -3,11 +3,11 @@ import type { HttpConfig } from './config.ts'
 const MAY_BE_SECRET = /auth|key|token|secret|cookie|passw|signature|credential/i
 
 /**
- * What of the configuration may never stand in a log or an error. Of the user's headers only what is named like a secret: an ordinary word among
- * them would be cut out of every text.
+ * What of the configuration may never stand in a log or an error. Of the user's headers, and of what stands behind the ? of the URL, only what is
+ * named like a secret: an ordinary word among them would be cut out of every text.
  */
-export function secretsOf({ authorization, headers }: Pick<HttpConfig, 'authorization' | 'headers'>): readonly string[] {
-  const named = Object.entries(headers).filter(([name]) => MAY_BE_SECRET.test(name)).map(([, value]) => value)
+export function secretsOf({ authorization, headers, url }: Pick<HttpConfig, 'authorization' | 'headers' | 'url'>): readonly string[] {
+  const named = [...Object.entries(headers), ...new URL(url).searchParams].filter(([name]) => MAY_BE_SECRET.test(name)).map(([, value]) => value)
   return [...(authorization === null ? [] : partsOf(authorization)), ...named.flatMap(partsOf)].filter((secret) => secret.length >= 4)
 }
 

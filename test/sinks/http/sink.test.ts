@@ -203,14 +203,14 @@ describe('what is tried again', () => {
 
   test('no secret is repeated, whatever the destination says', async () => {
     const world = await open()
-    world.destination.trouble = ({ headers }: Asked) => ({
+    world.destination.trouble = ({ headers, query }: Asked) => ({
       status: 403,
-      body: `refused: ${headers.authorization ?? ''} ${Buffer.from((headers.authorization ?? '').slice(6), 'base64').toString()} ${String(headers['x-api-key'])}`,
+      body: `refused: ${headers.authorization ?? ''} ${Buffer.from((headers.authorization ?? '').slice(6), 'base64').toString()} ${String(headers['x-api-key'])} ${query.get('api_token') ?? ''}`,
     })
-    const sink = world.sink({ headers: { 'X-Api-Key': 'k-4711-k' } })
+    const sink = world.sink({ headers: { 'X-Api-Key': 'k-4711-k' }, url: `${world.destination.origin}/events?api_token=q-0815-q` })
     const { message } = await failure(shipped(sink, batchesOf('a', 10).batches))
     expect(message).toContain('refused: ')
-    for (const secret of ['hunter2', 'k-4711-k', Buffer.from('me:hunter2').toString('base64')]) expect(message).not.toContain(secret)
+    for (const secret of ['hunter2', 'k-4711-k', 'q-0815-q', Buffer.from('me:hunter2').toString('base64')]) expect(message).not.toContain(secret)
   })
 })
 
