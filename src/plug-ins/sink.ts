@@ -90,8 +90,7 @@ class GuardedSink implements Sink {
       return
     }
     if (!(delivery instanceof Writable)) throw new Error('its ship gave neither a Writable nor a function')
-    // One that calls back twice, or fails after its end, would else end the process.
-    delivery.on('error', (error) => this.#log.debug({ err: error }, `${this.#name}: an error of its stream: ${describeError(error)}`))
+    // It also takes what the stream says after its end, such as a second call back, which would else end the process.
     await pipeline(batches, delivery, { signal: context.signal })
   }
 
