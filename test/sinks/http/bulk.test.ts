@@ -116,6 +116,19 @@ describe('splunk_hec', () => {
     expect(api.events).toEqual([])
   })
 
+  test('each shipment has a channel of its own, so that no other one is acknowledged by the same id', async () => {
+    const { destination, sink } = kept(await splunkWorld(true))
+    const one = sink({ maxRequestBytes: 3_000 })
+    const channels: (string | string[] | undefined)[][] = []
+    for (const name of ['a', 'b']) {
+      const before = destination.asked.length
+      await ship(one, batchesOf(name, 50).batches)
+      channels.push([...new Set(destination.asked.slice(before).map(({ headers }) => headers['x-splunk-request-channel']))])
+    }
+    expect(channels.map((of) => of.length)).toEqual([1, 1])
+    expect(channels[0]).not.toEqual(channels[1])
+  })
+
   test('nor one that starts anew behind the last request', async () => {
     const world = kept(await splunkWorld(true))
     world.destination.trouble = ({ path }) => {

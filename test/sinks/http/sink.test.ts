@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { rename } from 'node:fs/promises'
 import http from 'node:http'
 import net from 'node:net'
@@ -273,5 +274,16 @@ describe('the connection', () => {
     await shipped(sink, batchesOf('a', 50).batches)
     expect(world.destination.asked.length).toBeGreaterThan(10)
     await eventually(() => world.destination.openConnections, (open) => open === 0)
+  })
+
+  test('nothing is left on the signal of the pipeline, however a shipment ends', async () => {
+    const world = await open()
+    const sink = world.sink()
+    const { signal } = new AbortController()
+    await shipAll(sink, batchesOf('a', 5).batches, signal)
+    world.destination.trouble = { status: 500 }
+    await failure(shipAll(sink, batchesOf('b', 5).batches, signal))
+    await failure(sink.check(signal))
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 })
