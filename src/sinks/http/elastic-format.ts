@@ -8,7 +8,7 @@ import { fillTemplate } from './template.ts'
 const DEFAULT_INDEX = 'proofpoint-tap-{service}'
 const REASON_CHARACTERS = 300
 /** Of a whole answer this is all that is read: 40 instead of 300 bytes an event. */
-const FILTER_PATH = 'status,error.type,error.reason,errors,items.*.status,items.*.error.type,items.*.error.reason'
+const FILTER_PATH = 'status,error.type,error.reason,errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by'
 
 /**
  * The bulk API of Elasticsearch and OpenSearch. Every event is created under its fingerprint as `_id`: one that is there already (409) was
@@ -70,7 +70,9 @@ function refusals(answer: Answer, events: number, secrets: readonly string[]): r
   return refused
 }
 
+/** With its causes: the error itself may say no more than `failed to parse`. */
 function describe(error: unknown): string {
-  const { type, reason } = objectOf(error) ?? {}
-  return [type, reason].filter((part) => typeof part === 'string').join(': ') || JSON.stringify(error ?? 'without a reason')
+  const { type, reason, caused_by: cause } = objectOf(error) ?? {}
+  const own = [type, reason].filter((part) => typeof part === 'string').join(': ') || JSON.stringify(error ?? 'without a reason')
+  return objectOf(cause) === null ? own : `${own}: ${describe(cause)}`
 }

@@ -62,7 +62,12 @@ export class ElasticApi {
     if (typeof parsed !== 'object' || parsed === null) return 'not an object'
     const mapping = this.#mappings.get(index) ?? new Map<string, string>()
     this.#mappings.set(index, mapping)
-    const kinds = Object.entries(parsed).map(([field, value]: [string, unknown]) => [field, typeof value === 'object' ? 'object' : 'text'] as const)
+    if (Object.hasOwn(parsed, '')) return 'field name cannot be an empty string'
+    const kinds = Object.entries(parsed).flatMap(([field, value]: [string, unknown]) => {
+      // A list is as good as one of its values, and null as none.
+      const [one = null]: unknown[] = [value].flat()
+      return one === null ? [] : [[field, typeof one === 'object' ? 'object' : 'text'] as const]
+    })
     const odd = kinds.find(([field, kind]) => (mapping.get(field) ?? kind) !== kind)
     if (odd !== undefined) return `object mapping for [${odd[0]}] tried to parse field [${odd[0]}] as object, but found a concrete value`
     for (const [field, kind] of kinds) mapping.set(field, kind)

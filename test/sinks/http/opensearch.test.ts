@@ -76,13 +76,14 @@ describeOpenSearch('elastic_bulk to a real OpenSearch', () => {
 
   test('what does not fit the mapping is refused by itself', async () => {
     const index = freshIndex()
-    const events = ['{"id":"0","at":1}', '{"id":"1","at":{"deep":1}}', '{"id":"2","at":"no number"}', '{"id":"3","at":2}']
+    const events = ['{"id":"0","at":1}', '{"id":"1","at":{"deep":1}}', '{"id":"2","at":"no number"}', '{"id":"3","at":2}', '{"id":"4","":1,"at":null}', '{"id":"5","at":[1,2]}']
     const refused = await ship(sinkTo(index), [batchOf(events)])
     expect(refused).toEqual([
       expect.stringMatching(/^\{"id":"1".*refused \(400\): mapper_parsing_exception: failed to parse field \[at\] of type \[long\]/),
       expect.stringMatching(/^\{"id":"2".*refused \(400\): mapper_parsing_exception: failed to parse field \[at\] of type \[long\]/),
+      expect.stringMatching(/^\{"id":"4".*refused \(400\): .*empty/),
     ])
-    expect(await idsIn(index)).toEqual(['0', '3'])
+    expect(await idsIn(index)).toEqual(['0', '3', '5'])
   })
 
   test('a request that is too large is cut, an event that is too large refused', async () => {
