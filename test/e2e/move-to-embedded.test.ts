@@ -96,9 +96,9 @@ describeKafka('from Kafka to the embedded buffer', () => {
       outputs.devo_2 = { type: 'devo_platform', config }
     })
     other.receiver.refuseConnections()
-    // Within the look-back: without the fingerprints they would come again.
+    // Within the look-back: without the fingerprints they would come again. A chunk goes to one partition, so there are enough for all of them.
     const createdAt = Date.now() - 100_000
-    world.add(...Array.from({ length: 40 }, (_, n) => ({ service: 'clicksBlocked' as const, createdAt: createdAt + n, content: { id: `recent ${n}` } })))
+    world.add(...Array.from({ length: 3_000 }, (_, n) => ({ service: 'clicksBlocked' as const, createdAt: createdAt + n, content: { id: `recent ${n}` } })))
     const collector = world.start(['run'])
     await world.allArrive(Date.now() - MINUTE_MS)
     expect(await collector.stop()).toMatchObject({ code: 0 })

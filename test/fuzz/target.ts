@@ -115,7 +115,7 @@ export function assertTold(error: unknown, kinds: readonly (abstract new (...arg
 }
 
 const UNPRINTABLE = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029]/
-const INTERNAL = /Cannot read propert|is not a function|is not iterable|undefined|\bNaN\b|Invalid (array length|time value)|out of range|\[object|Unexpected (token|end of JSON)|buffer bounds/
+const INTERNAL = /Cannot read propert|is not a function|is not iterable|undefined|\bNaN\b|Invalid (array length|time value)|is out of range|\[object|Unexpected (token|end of JSON)|buffer bounds/
 
 export function assert(condition: boolean, what: () => string): void {
   if (!condition) throw new Error(what())

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { TAP_ENDPOINTS, type TapPool } from '../../src/simulator/tap-api.ts'
 import type { TapModel } from '../../src/simulator/tap-model.ts'
 import { Random } from '../../src/simulator/tap-random.ts'
 import type { HttpRequest } from '../../src/sources/proofpoint-tap/http.ts'
@@ -7,6 +8,12 @@ import type { Life } from './life.ts'
 
 export type Away = 'refused' | 'no answer' | 'no name'
 
+export interface SentRequest {
+  readonly pool: TapPool
+  /** Epoch milliseconds. */
+  readonly time: number
+}
+
 const CONNECT_TIMEOUT_MS = 10_000
 /** Small, so that an event often lies in two pieces. */
 const PIECE_BYTES = 3_000
@@ -14,12 +21,16 @@ const PIECE_BYTES = 3_000
 /** The way to the model of the API: with latency, in pieces, and away now and then. */
 export class ModelApi {
   readonly model: TapModel
+  /** Every request that has reached it, by true time: its own clock may jump. */
+  readonly sent: SentRequest[] = []
   readonly #seed: number
+  readonly #trueTime: () => number
   readonly #away: Away[] = []
   #requests = 0
 
-  constructor(model: TapModel, seed: number) {
+  constructor(model: TapModel, seed: number, trueTime: () => number) {
     this.model = model
+    this.#trueTime = trueTime
     this.#seed = seed
   }
 
@@ -39,6 +50,8 @@ export class ModelApi {
       const away = this.#away.at(-1)
       if (away === 'no answer') await life.clock.sleep(CONNECT_TIMEOUT_MS, asked.signal)
       if (away !== undefined) throw failure(away === 'refused' ? 'ECONNREFUSED' : away === 'no name' ? 'ENOTFOUND' : 'UND_ERR_CONNECT_TIMEOUT')
+      const pool = TAP_ENDPOINTS[asked.url.pathname]?.pool
+      if (pool !== undefined) this.sent.push({ pool, time: this.#trueTime() })
       const response = await life.answer(request(asked))
       await life.step(`answer ${response.status}`)
       return { ...response, body: Readable.from(inPieces(response.body, life), { objectMode: false, highWaterMark: 1 }) }

@@ -1,6 +1,6 @@
 import type { BufferSnapshot } from '../../src/pipeline/buffer.ts'
 import { DAY_MS, MINUTE_MS } from '../../src/simulator/tap-api.ts'
-import type { TapLogEntry } from '../../src/simulator/tap-quota.ts'
+import type { SentRequest } from './api.ts'
 import type { Ledger } from './ledger.ts'
 import type { Plan } from './plan.ts'
 import type { ExpectedEvent } from './traffic.ts'
@@ -10,7 +10,7 @@ export interface Evidence {
   readonly ledger: Ledger
   /** Null: the collector was not running at the end. */
   readonly snapshot: BufferSnapshot | null
-  readonly requests: readonly TapLogEntry[]
+  readonly requests: readonly SentRequest[]
   readonly givenUpBefore: number
   readonly shipmentsInFlight: number
   /** When the quota log was lost, or a clock that went forward made minutes old before their time. */
@@ -60,7 +60,7 @@ function checkHoles({ plan, ledger }: Evidence, snapshot: BufferSnapshot): void 
 
 function checkQuota({ plan, ledger, requests, forgotten }: Evidence): void {
   for (const pool of ['siem', 'clicks_permitted'] as const) {
-    const times = requests.filter((entry) => entry.pool === pool).map(({ time }) => time).sort((a, b) => a - b)
+    const times = requests.filter((request) => request.pool === pool).map(({ time }) => time)
     let first = 0
     let most = 0
     for (const [index, time] of times.entries()) {

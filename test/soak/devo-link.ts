@@ -91,12 +91,12 @@ export class DevoLink {
     }
   }
 
-  /** Called once: the receiver takes it, and may end it at once. */
-  begin(behaviour: DevoBehaviour): void {
+  /** Called once: the receiver takes it, and may end it at once. `atFirstByte` may replace its behaviour. */
+  begin(behaviour: DevoBehaviour, atFirstByte: () => DevoBehaviour | null): void {
     new DevoConnection(this.#peer, behaviour, this.#machine, {
       received: (line) => this.lines.push(Buffer.from(line)),
       discarded: () => undefined,
-      began: () => null,
+      began: atFirstByte,
       changed: () => undefined,
     })
   }

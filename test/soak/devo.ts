@@ -48,7 +48,7 @@ export class ModelDevo {
       await this.#refuse(life, signal)
       const link = new DevoLink({ number, life, machine, watcher, latencyMs, onSettled: (settled) => this.#settled(settled, random) })
       this.open.add(link)
-      link.begin(this.#behaviour())
+      link.begin(this.#behaviour(), () => this.#drawn(true))
       return link.connection
     }
   }
@@ -99,8 +99,13 @@ export class ModelDevo {
       this.#backendUsedAt = this.#options.machine.trueTime()
       return behaviours.deadBackend(backend, 'discard')
     }
-    const drawn = this.#behaviours.filter(({ probability, random }) => random.chance(probability)).at(-1)
-    return drawn?.behaviour ?? (this.#options.endpoint === 'fin' ? behaviours.bareFin() : behaviours.healthy())
+    return this.#drawn(false) ?? (this.#options.endpoint === 'fin' ? behaviours.bareFin() : behaviours.healthy())
+  }
+
+  /** A receiver that dies at our end does so at events; it is not one that dies at every probe. */
+  #drawn(hasData: boolean): DevoBehaviour | null {
+    const candidates = this.#behaviours.filter(({ behaviour }) => (behaviour.name === 'killed') === hasData)
+    return candidates.filter(({ probability, random }) => random.chance(probability)).at(-1)?.behaviour ?? null
   }
 
   /** What was read on a connection that did not end in an orderly way is kept or lost. */

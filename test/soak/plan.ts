@@ -175,7 +175,7 @@ function drawDevoFault(random: Random, probability: number, endpoint: Plan['endp
   if (kind === 0) return { kind: 'devo away', how }
   if (kind === 1) return { kind: 'devo backend', afterMs: random.pick([2_000, 3_000, 4_000]) }
   // A dying machine's bare FIN is told apart only from an endpoint that ends with a close_notify.
-  if (kind < 4 && endpoint === 'close_notify') return { kind: 'devo killed' }
+  if (kind < 4 && endpoint === 'close_notify') return random.chance(0.5) ? { kind: 'devo killed' } : { kind: 'devo', behaviour: behaviours.killed(), probability }
   return { kind: 'devo', behaviour: connections, probability }
 }
 

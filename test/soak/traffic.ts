@@ -81,7 +81,8 @@ function recipient({ recipient: first }: TapObject, copy: number): unknown {
 
 function visibility(createdAt: number, random: Random): Pick<TapEvent, 'visibleAt' | 'hidden'> {
   const end = createdAt + SHOWN_WITHIN_MS
-  const visibleAt = random.chance(0.3) ? createdAt + random.below(SHOWN_WITHIN_MS) : createdAt
+  const lateMs = random.chance(0.3) ? SHOWN_WITHIN_MS - random.below(3 * MINUTE_MS) : random.below(SHOWN_WITHIN_MS)
+  const visibleAt = random.chance(0.35) ? createdAt + lateMs : createdAt
   if (!random.chance(0.15) || end - visibleAt < MINUTE_MS) return { visibleAt }
   const hiddenFrom = visibleAt + random.below(end - visibleAt)
   return { visibleAt, hidden: [[hiddenFrom, hiddenFrom + 1 + random.below(end - hiddenFrom)]] }

@@ -99,7 +99,7 @@ class World {
     this.#traffic = makeTraffic(seed, services, START - startBackMs, START + days * DAY_MS)
     this.#model = new TapModel({ now: this.#machine.trueTime, seed, settings: { contentType: 'mixed', shuffleEnvelope: true } })
     this.#model.events.add(...this.#traffic.events)
-    this.#api = new ModelApi(this.#model, seed)
+    this.#api = new ModelApi(this.#model, seed, this.#machine.trueTime)
     this.#disk = new Disk(seed)
     this.#devo = new ModelDevo({
       seed, machine: this.#machine, endpoint, onLines: (lines, link) => {
@@ -131,7 +131,7 @@ class World {
     await this.#runOff()
     this.#checkMemory()
     const snapshot = await this.#host.buffer?.snapshot()
-    const requests = this.#model.log.entries
+    const requests = this.#api.sent
     await this.#stopAll()
     checkRun({ plan: this.#plan, ledger: this.#ledger, snapshot: snapshot ?? null, requests, givenUpBefore: this.#host.givenUpBefore,
       shipmentsInFlight: SHIPMENTS_IN_FLIGHT, forgotten: [...this.#host.lostStateAt, ...this.#forwards], openConnections: this.#devo.open.size })

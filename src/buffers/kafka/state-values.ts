@@ -3,6 +3,9 @@ import { FINGERPRINT_BYTES } from '../../pipeline/event.ts'
 import type { Gap, Window } from '../../pipeline/unit.ts'
 import type { Layout, SavedMove, SavedOutput, SavedPosition } from './state-records.ts'
 
+/** Of what may be anything. */
+const LONGEST_KEY = 200
+
 type Fields = Readonly<Record<string, unknown>>
 
 /**
@@ -53,7 +56,7 @@ function parse(value: Buffer): unknown {
 
 function unreadable(key: string): FatalError {
   return new FatalError(
-    `the state topic has a record that no collector has written, under the key ${JSON.stringify(key)}: another program writes to it, or it is ` +
+    `the state topic has a record that no collector has written, under the key ${JSON.stringify(key.slice(0, LONGEST_KEY))}: another program writes to it, or it is ` +
       'damaged. Stop that program, and write the record anew as it was before; or use another topic_prefix',
   )
 }
