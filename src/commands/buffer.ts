@@ -6,6 +6,7 @@ import { openDeadLettersBeside } from '../buffers/embedded/dead-letters.ts'
 import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
 import { FolderInUseError } from '../buffers/embedded/lock.ts'
 import { NOTHING_YET, readSnapshot } from '../buffers/embedded/reader.ts'
+import { openKafkaDeadLetters } from '../buffers/kafka/dead-letter-store.ts'
 import { checkFirstStart } from '../buffers/kafka/first-start.ts'
 import { openKafkaBuffer } from '../buffers/kafka/kafka.ts'
 import type { LostState } from '../buffers/kafka/state.ts'
@@ -16,7 +17,7 @@ import { TopicsMissingError } from '../kafka/errors.ts'
 import type { CollectorConfig, KafkaBufferConfig } from '../config/types.ts'
 import type { BufferSnapshot, EventBuffer } from '../pipeline/buffer.ts'
 import { systemClock, type Clock } from '../pipeline/clock.ts'
-import type { DeadLetterStore } from '../pipeline/dead-letters.ts'
+import { NO_DEAD_LETTERS, type DeadLetterStore } from '../pipeline/dead-letters.ts'
 import { describeError, FatalError, isBug } from '../pipeline/errors.ts'
 import type { QuotaLog } from '../pipeline/source.ts'
 
@@ -112,13 +113,19 @@ export async function readBuffer(config: CollectorConfig, log: Logger): Promise<
 }
 
 /** The dead letters, beside a running collector or without one. The caller owes a `close`. Throws as `openBuffer` does. */
-export async function openDeadLetters(config: CollectorConfig, _log: Logger): Promise<DeadLetterStore> {
+export async function openDeadLetters(config: CollectorConfig, log: Logger): Promise<DeadLetterStore> {
   const { buffer, stateDir } = config
   if (isToBeMoved(config)) throw new FatalError(`${databasePath(stateDir)} is not moved to Kafka yet: start the collector, which does so, and then look at the dead letters`)
-  if (buffer.type === 'kafka')
-    throw new FatalError(`with the Kafka buffer the dead letters are read with Kafka's own tools, from the topic ${buffer.topicPrefix}.dead-letter`)
-  assertNotInKafka(stateDir)
-  return openDeadLettersBeside(stateDir)
+  if (buffer.type === 'embedded') {
+    assertNotInKafka(stateDir)
+    return openDeadLettersBeside(stateDir)
+  }
+  try {
+    return await openKafkaDeadLetters(kafkaOptions(buffer, { clock: systemClock, log }))
+  } catch (error) {
+    if (error instanceof TopicsMissingError && error.areAll && buffer.createTopics) return NO_DEAD_LETTERS
+    throw error
+  }
 }
 
 /** Where nothing ever ran there is no log yet, and nobody else who would count. */

@@ -20,16 +20,52 @@ interface Stops {
   readonly abort: AbortSignal
 }
 
-/** Sends what each output has refused to it again, side by side, and removes what it takes now. Throws RetryableError of the store. */
+/**
+ * Sends what each output has refused to it again, side by side, and removes what it takes now. Throws RetriesTakenError where that is under way
+ * already, RetryableError of the store.
+ */
 export async function retryDeadLetters(
   config: CollectorConfig,
   store: DeadLetterStore,
   outputs: ReadonlySet<string> | null,
   log: Logger,
 ): Promise<number> {
+  const claim = await store.claimRetries()
+  const stop = new AbortController()
+  const abort = new AbortController()
+  let cancelGrace = (): void => undefined
+  const signals = onSignals((signal) => {
+    stop.abort(new Error(`stopped by ${signal}`))
+    cancelGrace = systemClock.after(GRACE_MS, () => abort.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`)))
+  }, log)
+  try {
+    const { lost } = claim
+    const stops: Stops = { stop: AbortSignal.any([stop.signal, lost]), abort: AbortSignal.any([abort.signal, lost]) }
+    const configured = new Map(config.outputs.map((output) => [output.name, output]))
+    const all = await Promise.all(
+      [...(await sendable(store, outputs, configured))].map(async ([name, ids]) => {
+        const output = configured.get(name)
+        return output === undefined || (await retry(output, ids, config, store, log, stops))
+      }),
+    )
+    if (lost.aborted) process.stderr.write(`Another process may send them again now, so that this one has ended: ${describeError(lost.reason)}\n`)
+    else if (all.length === 0) process.stdout.write('There is nothing to send again.\n')
+    return all.every(Boolean) ? EXIT.ok : EXIT.failure
+  } finally {
+    cancelGrace()
+    signals.dispose()
+    await claim.release()
+  }
+}
+
+/** The ids by output; why the others are left is told. */
+async function sendable(
+  store: DeadLetterStore,
+  outputs: ReadonlySet<string> | null,
+  configured: ReadonlyMap<string, OutputConfig>,
+): Promise<ReadonlyMap<string, readonly number[]>> {
   const idsByOutput = new Map<string, number[]>()
   const left = new Map<string, number>()
-  const configured = new Map(config.outputs.map((output) => [output.name, output]))
   for await (const letter of store.read()) {
     const { output, id } = letter
     if (outputs !== null && (output === null || !outputs.has(output))) continue
@@ -41,27 +77,7 @@ export async function retryDeadLetters(
     else ids.push(id)
   }
   for (const [reason, count] of left) process.stderr.write(`${count} cannot be sent again: ${reason}\n`)
-
-  const stop = new AbortController()
-  const abort = new AbortController()
-  let cancelGrace = (): void => undefined
-  const signals = onSignals((signal) => {
-    stop.abort(new Error(`stopped by ${signal}`))
-    cancelGrace = systemClock.after(GRACE_MS, () => abort.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`)))
-  }, log)
-  try {
-    const all = await Promise.all(
-      [...idsByOutput].map(async ([name, ids]) => {
-        const output = configured.get(name)
-        return output === undefined || (await retry(output, ids, config, store, log, { stop: stop.signal, abort: abort.signal }))
-      }),
-    )
-    if (all.length === 0) process.stdout.write('There is nothing to send again.\n')
-    return all.every(Boolean) ? EXIT.ok : EXIT.failure
-  } finally {
-    cancelGrace()
-    signals.dispose()
-  }
+  return idsByOutput
 }
 
 /** True where the output has taken all of them. */

@@ -117,6 +117,9 @@ export interface Broker {
     readonly memberId: string
     readonly groupAssignment: readonly { readonly memberId: string; readonly memberAssignment: Buffer }[]
   }): Promise<{ readonly memberAssignment: Buffer }>
+  deleteRecords(request: {
+    readonly topics: readonly TopicOffsets<{ readonly partition: number; readonly offset: string }>[]
+  }): Promise<unknown>
   heartbeat(request: { readonly groupId: string; readonly groupGenerationId: number; readonly memberId: string }): Promise<unknown>
   leaveGroup(request: { readonly groupId: string; readonly memberId: string }): Promise<unknown>
   offsetCommit(request: {

@@ -1,9 +1,10 @@
 import type { Producer } from 'kafkajs'
 import type { KafkaClient } from './client.ts'
 import { explainKafkaError } from './errors.ts'
+import { partitionsOf, sendsOf } from './send-plan.ts'
 import type { TopicRecords } from './transactional-producer.ts'
 
-/** Writes outside any transaction, each send acknowledged by all replicas. One send at a time. */
+/** Writes outside any transaction, each send acknowledged by all replicas, and in parts where it is large. One send at a time. */
 export class RecordProducer {
   readonly #client: KafkaClient
   #producer: Producer | null = null
@@ -38,15 +39,14 @@ export class RecordProducer {
         }
         this.#producer = producer
       }
-      await this.#producer.sendBatch({
-        acks: -1,
-        topicMessages: batches.map(({ topic, partition, records }) => ({
-          topic,
-          messages: records.map(({ key, value, timestamp }) => ({ key, value, partition, ...(timestamp !== undefined && { timestamp: String(timestamp) }) })),
-        })),
-      })
+      for (const part of sendsOf(partitionsOf(batches))) await this.#producer.sendBatch({ acks: -1, topicMessages: part.map(messagesOf) })
     } catch (error) {
       throw explainKafkaError(error, `writing to ${batches.map(({ topic }) => topic).join(', ')}`)
     }
   }
+}
+
+function messagesOf({ topic, partition, records }: TopicRecords) {
+  const messages = records.map(({ key, value, timestamp }) => ({ key, value, partition, ...(timestamp !== undefined && { timestamp: String(timestamp) }) }))
+  return { topic, messages }
 }

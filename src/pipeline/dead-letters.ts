@@ -1,4 +1,4 @@
-import { RetryableError } from './errors.ts'
+import { FatalError, RetryableError } from './errors.ts'
 import type { DeadLetter } from './unit.ts'
 
 /** So many are kept of each output, and of the source. A shipment begun below it may add all of its own, or a large one could never end. */
@@ -16,8 +16,36 @@ export interface DeadLetterStore {
   read(after?: number): AsyncIterable<KeptDeadLetter>
   /** Removes some for good and keeps others in their place. A kill in between keeps one too many and loses none. */
   replace(removed: readonly number[], added: readonly DeadLetter[]): Promise<void>
+  /** Makes this process the only one that sends letters again; a kill leaves nothing behind. Throws RetriesTakenError where another one does. */
+  claimRetries(): Promise<RetryClaim>
   close(): Promise<void>
 }
+
+export interface RetryClaim {
+  /** Aborts when another process may send them again: give up what is in flight. */
+  readonly lost: AbortSignal
+  /** Safe at any time, also twice. */
+  release(): Promise<void>
+}
+
+/** Two at a time would send the same letters. */
+export class RetriesTakenError extends FatalError {
+  constructor() {
+    super('another "dead-letters retry" is under way on this buffer; wait until it has ended, or end it first. Nothing was sent')
+  }
+}
+
+export const NO_DEAD_LETTERS: DeadLetterStore = {
+  async *read() {
+    // nothing was ever kept
+  },
+  replace: async () => undefined,
+  claimRetries: async () => ({ lost: new AbortController().signal, release: async () => undefined }),
+  close: async () => undefined,
+}
+
+/** The service of what is no event: what it was is not known. No service has this name. */
+export const UNKNOWN_SERVICE = 'unknown'
 
 export interface KeptAmount {
   readonly letters: number

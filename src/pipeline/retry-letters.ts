@@ -1,5 +1,5 @@
 import type { BatchStream, Cursor, DeliveryBuffer, ReadRange } from './buffer.ts'
-import type { DeadLetterStore, KeptDeadLetter } from './dead-letters.ts'
+import { UNKNOWN_SERVICE, type DeadLetterStore, type KeptDeadLetter } from './dead-letters.ts'
 import { FINGERPRINT_BYTES, type Batch } from './event.ts'
 import { StepStream, type BatchStep } from './step-stream.ts'
 import type { DeadLetter } from './unit.ts'
@@ -9,7 +9,8 @@ const OPEN = 0x7b
 const CLOSE = 0x7d
 
 /** Why a letter cannot be sent again, or null where it can: what an output has refused went out as one JSON object in one line. */
-export function whyNoRetry({ output, event, size, fingerprint }: DeadLetter): string | null {
+export function whyNoRetry({ output, service, event, size, fingerprint }: DeadLetter): string | null {
+  if (service === UNKNOWN_SERVICE) return 'it is what stood in the place of an event, and what it is cannot be known'
   if (output === null) return 'the source refused it: it is no event that an output could take'
   if (event.length !== size) return `only the first ${event.length} of its ${size} bytes were kept`
   const isLine = event[0] === OPEN && event.at(-1) === CLOSE && !event.includes(NEWLINE) && fingerprint.length === FINGERPRINT_BYTES

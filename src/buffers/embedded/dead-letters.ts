@@ -1,16 +1,22 @@
 import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import Database from 'better-sqlite3'
 import type { Statement } from 'better-sqlite3'
-import { assertRoomForDeadLetters, type DeadLetterStore, type KeptAmount, type KeptDeadLetter } from '../../pipeline/dead-letters.ts'
+import {
+  assertRoomForDeadLetters, NO_DEAD_LETTERS, RetriesTakenError, type DeadLetterStore, type KeptAmount, type KeptDeadLetter,
+} from '../../pipeline/dead-letters.ts'
 import type { DeadLetter } from '../../pipeline/unit.ts'
 import { checkIdentity, databasePath } from './database.ts'
 import { explainFailure, explainOpening } from './failures.ts'
+import { lockFile } from './lock.ts'
 import { MIGRATIONS } from './migrations.ts'
 
 const PAGE_BYTES = 4 * 1024 * 1024
 const BUSY_TIMEOUT_MS = 5000
 /** All outputs and the source together may fill this share of the limit with dead letters, each of them the same part of it. */
 const SHARE_OF_SIZE = 1 / 10
+/** The kernel takes no lock away from who holds it. */
+const NEVER = new AbortController().signal
 /** What a row takes beside the event. */
 const ROW_BYTES = 256
 
@@ -71,7 +77,7 @@ export class DeadLetterTable {
  */
 export function openDeadLettersBeside(dir: string): DeadLetterStore {
   const path = databasePath(dir)
-  if (!existsSync(path)) return NONE
+  if (!existsSync(path)) return NO_DEAD_LETTERS
   try {
     const db = new Database(path, { fileMustExist: true, timeout: BUSY_TIMEOUT_MS })
     try {
@@ -85,14 +91,6 @@ export function openDeadLettersBeside(dir: string): DeadLetterStore {
   } catch (error) {
     throw explainOpening(error, 'opening', path)
   }
-}
-
-const NONE: DeadLetterStore = {
-  async *read() {
-    // nothing was ever kept
-  },
-  replace: async () => undefined,
-  close: async () => undefined,
 }
 
 function storeOf(db: Database.Database, path: string): DeadLetterStore {
@@ -121,6 +119,11 @@ function storeOf(db: Database.Database, path: string): DeadLetterStore {
         table.add(added)
       })
       tried('writing to', () => replace.immediate())
+    },
+    async claimRetries() {
+      const lock = tried('locking', () => lockFile(join(dirname(path), 'retries.lock')))
+      if (lock === null) throw new RetriesTakenError()
+      return { lost: NEVER, release: async () => void lock.close() }
     },
     close: async () => void db.close(),
   }

@@ -22,21 +22,13 @@ export class FolderLock {
   readonly #infoPath: string
 
   constructor(dir: string, now: number) {
-    const path = join(dir, 'buffer.lock')
     this.#infoPath = join(dir, 'buffer.lock.json')
-    createPrivately(path)
-    this.#db = new Database(path, { timeout: PATIENCE_MS })
-    try {
-      // Nothing is ever written, so there is no journal to keep on the disk.
-      this.#db.pragma('journal_mode = MEMORY')
-      this.#db.exec('BEGIN EXCLUSIVE')
-    } catch (error) {
-      this.#db.close()
-      if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_BUSY')) throw error
+    const db = lockFile(join(dir, 'buffer.lock'))
+    if (db === null)
       throw new FolderInUseError(
         `the state folder ${dir} is in use by ${this.#describeHolder()}. Stop that collector, or give this one a folder of its own (globals.persistence.config.directory_name)`,
       )
-    }
+    this.#db = db
     this.#writeInfo(now)
   }
 
@@ -67,6 +59,22 @@ export class FolderLock {
       // It starts or leaves at this moment, or its disk is full.
     }
     return 'another process'
+  }
+}
+
+/** Holds the file until the close of what it gives; null where another holds it. The kernel frees it with the process. */
+export function lockFile(path: string): Database.Database | null {
+  createPrivately(path)
+  const db = new Database(path, { timeout: PATIENCE_MS })
+  try {
+    // Nothing is ever written, so there is no journal to keep on the disk.
+    db.pragma('journal_mode = MEMORY')
+    db.exec('BEGIN EXCLUSIVE')
+    return db
+  } catch (error) {
+    db.close()
+    if (error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')) return null
+    throw error
   }
 }
 

@@ -1,48 +1,73 @@
-import type { PartitionReader } from '../../kafka/partition-reader.ts'
-import { decodeDeadLetter } from './dead-letter.ts'
+import { assertRoomForDeadLetters, type KeptAmount } from '../../pipeline/dead-letters.ts'
+import type { DeadLetterLog } from './dead-letter-log.ts'
+import { letterOf } from './dead-letter-log.ts'
+import type { StateLog } from './state-log.ts'
+import type { Topics } from './topics.ts'
 
-const PAGE_BYTES = 4 * 1024 * 1024
+/** Of each output, and of the source; a broker has no limit that a part could be taken of. */
+const MAX_BYTES = 512 * 1024 * 1024
+const NOTHING: KeptAmount = { letters: 0, bytes: 0 }
+
+interface Counted {
+  readonly offset: number
+  readonly bytes: number
+}
 
 /** How many dead letters there are, by output (null: the source's own). Each look reads only what came since the last one. */
 export class DeadLetterTally {
-  readonly #reader: PartitionReader
-  readonly #positions = new Map<number, number>()
-  readonly #counts = new Map<string | null, number>()
+  readonly #log: DeadLetterLog
+  readonly #stateLog: StateLog
+  readonly #topics: Topics
+  readonly #full = new Set<string | null>()
+  #counted = new Map<string | null, Counted[]>()
+  #next = 0
   #tail: Promise<unknown> = Promise.resolve()
 
-  constructor(reader: PartitionReader) {
-    this.#reader = reader
+  constructor(log: DeadLetterLog, stateLog: StateLog, topics: Topics) {
+    this.#log = log
+    this.#stateLog = stateLog
+    this.#topics = topics
   }
 
-  counts(): Promise<ReadonlyMap<string | null, number>> {
+  /** Throws RetryableError where the output (null: the source) may add no more. */
+  async assertRoom(output: string | null): Promise<void> {
+    const amount = (await this.amounts()).get(output) ?? NOTHING
+    this.#full.add(output)
+    assertRoomForDeadLetters(output, amount, MAX_BYTES)
+    this.#full.delete(output)
+  }
+
+  /** The same without asking the broker, as long as there was room at the last look. */
+  async assertStillRoom(output: string | null): Promise<void> {
+    if (this.#full.has(output)) await this.assertRoom(output)
+  }
+
+  amounts(): Promise<ReadonlyMap<string | null, KeptAmount>> {
     const next = this.#tail.then(() => this.#count())
     this.#tail = next.catch(() => undefined)
     return next
   }
 
-  async #count(): Promise<ReadonlyMap<string | null, number>> {
-    const ends = await this.#reader.offsets('latest')
-    if (this.#positions.size === 0) for (const [partition, offset] of await this.#reader.offsets('earliest')) this.#positions.set(partition, offset)
-    for (;;) {
-      const open = [...this.#positions].filter(([partition, offset]) => offset < (ends.get(partition) ?? 0))
-      if (open.length === 0) return this.#counts
-      const options = { maxBytes: PAGE_BYTES, maxWaitMs: 500, minBytes: 1, signal: new AbortController().signal }
-      for (const { partition, records, nextOffset } of await this.#reader.fetch(new Map(open), options)) {
-        for (const { value } of records) {
-          const output = outputOf(value)
-          this.#counts.set(output, (this.#counts.get(output) ?? 0) + 1)
-        }
-        this.#positions.set(partition, nextOffset)
+  async #count(): Promise<ReadonlyMap<string | null, KeptAmount>> {
+    const { removedLetters } = await this.#stateLog.refresh()
+    const [start, end] = [await this.#log.start(), await this.#log.end()]
+    // Deleted and made anew.
+    if (end < this.#next) this.#counted = new Map()
+    for await (const { records, next } of this.#log.pages(end < this.#next ? start : Math.max(start, this.#next), end)) {
+      for (const record of records) {
+        const { output } = letterOf(record, this.#topics)
+        const counted = this.#counted.get(output) ?? []
+        this.#counted.set(output, counted)
+        counted.push({ offset: record.offset, bytes: record.value?.length ?? 0 })
       }
+      this.#next = next
     }
-  }
-}
-
-function outputOf(value: Buffer | null): string | null {
-  try {
-    return value === null ? null : decodeDeadLetter(value).output
-  } catch {
-    // Of a later version, or no dead letter at all; it counts with the source's.
-    return null
+    const amounts = new Map<string | null, KeptAmount>()
+    for (const [output, counted] of this.#counted) {
+      const kept = counted.filter(({ offset }) => offset >= start && !removedLetters.has(offset))
+      this.#counted.set(output, kept)
+      amounts.set(output, { letters: kept.length, bytes: kept.reduce((sum, { bytes }) => sum + bytes, 0) })
+    }
+    return amounts
   }
 }

@@ -19,8 +19,10 @@ import { takeSnapshot } from './snapshot.ts'
 import { assertHere, openState, type LostState } from './state.ts'
 import { StateLog } from './state-log.ts'
 import { Topics, topicSpecs, type TopicOptions } from './topics.ts'
-import { deadLetterRecords } from './unit-records.ts'
+import { DeadLetterLog } from './dead-letter-log.ts'
 import { DeadLetterTally } from './dead-letter-tally.ts'
+import { ended, keepOwning } from './sole-owner.ts'
+import { deadLetterRecords } from './unit-records.ts'
 import { UndecodableRecords } from './undecodable.ts'
 
 const CLOSED = 'the Kafka buffer is closed'
@@ -106,7 +108,7 @@ class KafkaBuffer implements EventBuffer {
     this.#parts = parts
     this.#quotaLog = new KafkaQuotaLog(producer, stateLog, topics)
     this.#outputs = new KafkaOutputs({ client, topics, stateLog, eventReader, producer, clock, log, groupTimeouts })
-    this.#tally = new DeadLetterTally(deadLetterReader)
+    this.#tally = new DeadLetterTally(new DeadLetterLog(deadLetterReader, parts.closed.signal), stateLog, topics)
     this.#undecodable = new UndecodableRecords(topics, clock, log)
     this.#inputs = new GroupMember(client, { groupId: topics.inputsGroup, topic: topics.state, clock, log, ...groupTimeouts })
   }
@@ -127,30 +129,13 @@ class KafkaBuffer implements EventBuffer {
   }
 
   #owned(first: Assignment): InputOwnership {
-    const over = new AbortController()
-    const released = new AbortController()
-    this.#over = over
-    /** A change of the group is no reason to stop: whoever joins again keeps what it had, and the fence is there for the case that not. */
-    const keep = async (): Promise<void> => {
-      let assignment = first
-      try {
-        while (assignment.partitions.length > 0) {
-          await ended(AbortSignal.any([assignment.ending, released.signal, over.signal]))
-          if (released.signal.aborted || over.signal.aborted) return
-          assignment.lost.throwIfAborted()
-          assignment = await this.#inputs.join(AbortSignal.any([released.signal, this.#parts.closed.signal]))
-        }
-        over.abort(new Error('the inputs were given to another collector'))
-      } catch (error) {
-        over.abort(error)
-      }
-    }
-    const keeping = keep()
+    const ownership = keepOwning(this.#inputs, first, this.#parts.closed.signal)
+    // The writers' fence is there for the case that it is not noticed.
+    this.#over = ownership.over
     return {
-      lost: over.signal,
+      lost: ownership.over.signal,
       release: async () => {
-        released.abort(new Error('released'))
-        await keeping
+        await ownership.release()
         await this.#closeWriters()
         // Who delivers what is left may be long about it; the inputs are another's at once.
         await this.#inputs.leave()
@@ -168,15 +153,16 @@ class KafkaBuffer implements EventBuffer {
     return this.#run(() => this.#writerOf(inputId).startService(service, settled, startTime))
   }
 
-  /** The topic's retention makes room; a broker that is away says so at the append. */
-  async assertRoom(): Promise<void> {
-    this.#assertOpen()
+  /** The topic's retention makes room for events, and only people for dead letters; a broker that is away says so at the append. */
+  assertRoom(): Promise<void> {
+    return this.#run(() => this.#tally.assertStillRoom(null))
   }
 
   append(unit: Unit): Promise<void> {
     return this.#run(async () => {
       checkUnit(unit)
       try {
+        if (unit.deadLetters.length > 0) await this.#tally.assertRoom(null)
         await this.#writerOf(unit.inputId).append(unit)
       } finally {
         for (const chunk of unit.chunks) releaseBytes(chunk)
@@ -232,7 +218,10 @@ class KafkaBuffer implements EventBuffer {
       const offsets = parseCursor(cursor)
       const letters = [...this.#undecodable.below(output, offsets), ...deadLetters].filter((letter) => !this.#keptLetters.has(letter))
       // First the letters: a kill between the two keeps one twice, and loses none. A commit that is tried again brings the same ones.
-      if (letters.length > 0) await this.#parts.producer.send([deadLetterRecords(letters, this.#parts.topics)])
+      if (letters.length > 0) {
+        await this.#tally.assertRoom(output)
+        await this.#parts.producer.send([deadLetterRecords(letters, this.#parts.topics)])
+      }
       for (const letter of letters) this.#keptLetters.add(letter)
       await found.commit(offsets)
       this.#undecodable.forgetBelow(output, offsets)
@@ -306,9 +295,4 @@ class KafkaBuffer implements EventBuffer {
       this.#running.delete(running)
     }
   }
-}
-
-function ended(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve()
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }

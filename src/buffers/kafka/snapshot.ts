@@ -18,7 +18,7 @@ interface SnapshotOptions {
 /** Works beside running collectors: it joins no group and writes nothing. */
 export async function takeSnapshot({ client, topics, stateLog, eventReader, tally }: SnapshotOptions): Promise<BufferSnapshot> {
   const view = await stateLog.refresh()
-  const [ends, starts, deadLetters] = await Promise.all([eventReader.offsets('latest'), eventReader.offsets('earliest'), tally.counts()])
+  const [ends, starts, deadLetters] = await Promise.all([eventReader.offsets('latest'), eventReader.offsets('earliest'), tally.amounts()])
   const outputs = await Promise.all(
     [...view.outputs].sort(([a], [b]) => (a < b ? -1 : 1)).map(async ([name, { open, missedEvents }]) => {
       const offsets = await readOffsets(client, topics.outputGroup(name), topics.events, [...ends.keys()])
@@ -30,13 +30,13 @@ export async function takeSnapshot({ client, topics, stateLog, eventReader, tall
         backlogEvents += Math.max(0, end - Math.max(start, committed?.offset ?? start))
         provenAt = Math.max(provenAt, provenAtOf(committed?.metadata ?? ''))
       }
-      return { name, open, backlogEvents, provenAt, deadLetters: deadLetters.get(name) ?? 0, missedEvents }
+      return { name, open, backlogEvents, provenAt, deadLetters: deadLetters.get(name)?.letters ?? 0, missedEvents }
     }),
   )
   return {
     services: view.services(),
     outputs,
-    sourceDeadLetters: deadLetters.get(null) ?? 0,
+    sourceDeadLetters: deadLetters.get(null)?.letters ?? 0,
     pools: view.pools(),
     // The broker's business: it has no limit of ours, and its log directories are not ours to look into.
     sizeInBytes: 0,

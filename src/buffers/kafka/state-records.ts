@@ -62,6 +62,8 @@ export type StateKey =
   | { readonly kind: 'layout' }
   | { readonly kind: 'move' }
   | { readonly kind: 'marker'; readonly inputId: string }
+  /** Offsets of the dead-letter topic whose letters were sent again or dropped; the value is when. */
+  | { readonly kind: 'removed'; readonly letters: Window }
 
 export const LAYOUT_VERSION = 1
 
@@ -84,6 +86,8 @@ function keyParts(key: StateKey): readonly string[] {
       return [key.name]
     case 'marker':
       return [key.inputId]
+    case 'removed':
+      return [windowText(key.letters)]
     case 'layout':
     case 'move':
       return []
@@ -104,6 +108,8 @@ function numbersOf(key: StateKey): readonly number[] {
       return [key.window.from, key.window.to, key.n]
     case 'requests':
       return [key.minute]
+    case 'removed':
+      return [key.letters.from, key.letters.to]
     default:
       return []
   }
@@ -125,6 +131,8 @@ function readKey(text: string): StateKey | null {
       return { kind, name: first }
     case 'marker':
       return { kind, inputId: first }
+    case 'removed':
+      return { kind, letters: parseWindow(first) }
     case 'layout':
     case 'move':
       return { kind }

@@ -27,6 +27,7 @@ export const readValue = {
   ),
   gap: reader<Gap>((value) => isWindow(value) && isWhole(value.recordedAt) && isText(value.reason)),
   requests: reader<number>(isCount),
+  removed: reader<number>(isWhole),
   seen(key: string, value: Buffer | null): Uint8Array | null {
     if (value !== null && (value.length === 0 || value.length % FINGERPRINT_BYTES !== 0)) throw unreadable(key)
     return value

@@ -1,6 +1,7 @@
 import type { BufferSnapshot } from '../../pipeline/buffer.ts'
 import type { Gap, SeenFingerprints, ServiceState, Window } from '../../pipeline/unit.ts'
 import { parseKey, windowText, type Layout, type SavedMove, type SavedOutput, type SavedPosition, type StateKey } from './state-records.ts'
+import { RemovedLetters } from './removed-letters.ts'
 import { readValue } from './state-values.ts'
 
 /** The state of one service as the state topic tells it. */
@@ -24,6 +25,7 @@ export class StateView {
   readonly outputs = new Map<string, SavedOutput>()
   /** Of all that ever wrote. */
   readonly inputIds = new Set<string>()
+  readonly removedLetters = new RemovedLetters()
   readonly #keepSeenOf: string | null
   readonly #services = new Map<string, ServiceView>()
   readonly #requests = new Map<string, Map<number, Map<string, number>>>()
@@ -64,6 +66,10 @@ export class StateView {
       }
       case 'seen':
         this.#applySeen(parsed, readValue.seen(key, value))
+        return
+      case 'removed':
+        if (readValue.removed(key, value) === null) this.removedLetters.delete(parsed.letters)
+        else this.removedLetters.add(parsed.letters)
         return
       case 'marker':
         this.inputIds.add(parsed.inputId)

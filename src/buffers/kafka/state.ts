@@ -3,7 +3,8 @@ import type { PartitionReader } from '../../kafka/partition-reader.ts'
 import type { RecordProducer } from '../../kafka/record-producer.ts'
 import { FatalError, RetryableError } from '../../pipeline/errors.ts'
 import { LOST_STATE_ADVICE, STATE_PARTITION, type StateLog } from './state-log.ts'
-import { jsonRecord, LAYOUT_VERSION, type Departure, type Layout, type SavedMove } from './state-records.ts'
+import { jsonRecord, keyText, LAYOUT_VERSION, type Departure, type Layout, type SavedMove } from './state-records.ts'
+import type { StateView } from './state-view.ts'
 import type { Topics } from './topics.ts'
 
 /** What is done with a state that is gone: lost, or moved away. `leave`: go on without, and leave it marked so; `accept`: from here on what is there is the state. */
@@ -29,6 +30,7 @@ export async function openState(options: StateOptions): Promise<void> {
   const { topics, stateLog, eventReader, producer, lostState, readOnly, ensureTopics, log } = options
   const made = await ensureTopics()
   const known = await stateLog.refresh()
+  if (!readOnly && made.includes(topics.deadLetters)) await forgetRemoved(known, topics, producer)
   // Whatever came after the layout may be hidden for a while, and nothing here waits for it.
   const { layout, move } = known.layout === null ? await stateLog.settled() : known
   assertMoved(move, topics)
@@ -48,6 +50,12 @@ export async function openState(options: StateOptions): Promise<void> {
   await producer.send([{ topic: topics.state, partition: STATE_PARTITION, records: [{ key: Buffer.from(key), value }] }])
   // A move may have begun meanwhile. Either sees the other: it looks for a layout after it has said that it begins.
   assertMoved((await stateLog.settled()).move, topics)
+}
+
+/** What was removed from a topic that is no more must hide nothing in the one that took its place. */
+async function forgetRemoved({ removedLetters }: StateView, topics: Topics, producer: RecordProducer): Promise<void> {
+  const records = removedLetters.ranges().map((letters) => ({ key: Buffer.from(keyText({ kind: 'removed', letters })), value: null }))
+  if (records.length > 0) await producer.send([{ topic: topics.state, partition: STATE_PARTITION, records }])
 }
 
 /** Throws FatalError where the content was moved to an embedded buffer: what is here would be delivered from both. */

@@ -27,8 +27,18 @@ export class Topics {
     this.inputsGroup = `${prefix}.inputs`
   }
 
+  /** Whoever sends dead letters again. */
+  get retriesGroup(): string {
+    return `${this.#prefix}.dead-letters.retry`
+  }
+
   outputGroup(output: string): string {
     return `${this.#prefix}.${output}`
+  }
+
+  /** Where a replay stands; it has no members. */
+  replayGroup(id: string): string {
+    return `${this.#prefix}.replay.${id}`
   }
 
   /** Whoever moves an embedded buffer's content here. No input's id is as short, so that it is nobody else's. */

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
+import { UNKNOWN_SERVICE } from '../../pipeline/dead-letters.ts'
 import { describeError } from '../../pipeline/errors.ts'
 import { FINGERPRINT_BYTES } from '../../pipeline/event.ts'
 import type { DeadLetter } from '../../pipeline/unit.ts'
@@ -62,7 +63,7 @@ export class UndecodableRecords {
 export function undecodableLetter(topic: string, { partition, offset, value, error }: Undecodable, output: string | null, at: number): DeadLetter {
   return {
     inputId: 'unknown',
-    service: 'unknown',
+    service: UNKNOWN_SERVICE,
     pulledAt: 0,
     environment: null,
     output,

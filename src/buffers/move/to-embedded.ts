@@ -186,9 +186,11 @@ class MoveBack {
     const reader = this.#source.deadLetterReader()
     let count = 0
     try {
+      const { removedLetters } = await this.#source.state(null)
       const starts = await reader.offsets('earliest')
       await this.#readAll(reader, starts, await reader.offsets('latest'), () => undefined, ({ partition, records }) => {
-        const letters = records.map(({ offset, value }) => this.#deadLetterOf(partition, offset, value ?? Buffer.alloc(0)))
+        const left = records.filter(({ offset }) => !removedLetters.has(offset))
+        const letters = left.map(({ offset, value }) => this.#deadLetterOf(partition, offset, value ?? Buffer.alloc(0)))
         this.#target.append([], letters)
         count += letters.length
         this.#tell(`${count} dead letters`)

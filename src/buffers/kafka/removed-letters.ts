@@ -1,0 +1,62 @@
+import type { Window } from '../../pipeline/unit.ts'
+
+/** Offsets of the dead-letter topic, half-open. */
+export type LetterRange = Window
+
+/** Which dead letters were sent again or dropped: the topic itself only ever grows at its end and is cut at its start. */
+export class RemovedLetters {
+  readonly #ranges = new Map<string, LetterRange>()
+  /** Ascending and apart from each other; null: to be made anew. */
+  #merged: readonly LetterRange[] | null = null
+
+  add(range: LetterRange): void {
+    this.#ranges.set(nameOf(range), range)
+    this.#merged = null
+  }
+
+  delete(range: LetterRange): void {
+    if (this.#ranges.delete(nameOf(range))) this.#merged = null
+  }
+
+  has(offset: number): boolean {
+    return this.behind(offset) > offset
+  }
+
+  /** The first offset from the given one on that was not removed. */
+  behind(offset: number): number {
+    this.#merged ??= merged([...this.#ranges.values()])
+    let low = 0
+    let high = this.#merged.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#merged[middle]?.to ?? 0) > offset) high = middle
+      else low = middle + 1
+    }
+    const range = this.#merged[low]
+    return range !== undefined && range.from <= offset ? range.to : offset
+  }
+
+  /** As they were added. */
+  ranges(): readonly LetterRange[] {
+    return [...this.#ranges.values()]
+  }
+}
+
+/** The ranges of offsets that ascend. */
+export function rangesOf(offsets: readonly number[]): LetterRange[] {
+  return merged(offsets.map((from) => ({ from, to: from + 1 })))
+}
+
+function merged(ranges: readonly LetterRange[]): LetterRange[] {
+  const apart: LetterRange[] = []
+  for (const { from, to } of ranges.toSorted((a, b) => a.from - b.from)) {
+    const last = apart.at(-1)
+    if (last === undefined || from > last.to) apart.push({ from, to })
+    else if (to > last.to) apart[apart.length - 1] = { from: last.from, to }
+  }
+  return apart
+}
+
+function nameOf({ from, to }: LetterRange): string {
+  return `${from}-${to}`
+}
