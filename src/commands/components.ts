@@ -6,15 +6,17 @@ import { ConfigurationError, type Problem } from '../pipeline/errors.ts'
 import type { Output } from '../pipeline/supervisor.ts'
 import type { Sink } from '../pipeline/sink.ts'
 import type { Transform } from '../pipeline/transform.ts'
-import { TAP_SERVICES } from '../sources/proofpoint-tap/services.ts'
+import { kindsOf, TAP_SERVICES, TAP_TABLES } from '../sources/proofpoint-tap/services.ts'
 import { onlyServices } from '../transforms/services.ts'
 
 /** Where a service's events go in Devo. Events of a service that is no longer configured keep the service's own table. */
 export function tagger(config: CollectorConfig): (inputId: string, service: string) => string {
   const tags = new Map<string, string>(
-    config.inputs.flatMap((input) => input.services.map(({ name, tag }) => [`${input.id}/${name}`, tag] as const)),
+    config.inputs.flatMap(({ id, services }) =>
+      services.flatMap(({ name, overrideTag }) => (overrideTag === null ? [] : TAP_SERVICES[name].arrays.map((kind) => [`${id}/${kind}`, overrideTag] as const))),
+    ),
   )
-  const tables = new Map<string, string>(Object.values(TAP_SERVICES).map(({ name, table }) => [name, table]))
+  const tables = new Map<string, string>(Object.entries(TAP_TABLES))
   return (inputId, service) =>
     tags.get(`${inputId}/${service}`) ?? tables.get(service) ?? `mail.proofpoint.tapsiem_v2.${service.toLowerCase()}`
 }
@@ -80,10 +82,10 @@ function secretsOfTransform<K extends TransformTypeName>({ type, config }: Trans
 
 /**
  * `clicksBlocked` means that service of every input, also of one that is no longer configured and whose events still wait in the buffer;
- * `input/clicksBlocked` that of one input.
+ * `input/clicksBlocked` that of one input. `issues` means the events that it brings, which are permitted clicks and delivered messages.
  */
 function subsetOf(names: readonly string[], config: CollectorConfig): (inputId: string, service: string) => boolean {
   const inputNames = new Map(config.inputs.map(({ id, name }) => [id, name]))
-  const wanted = new Set(names)
+  const wanted = new Set(names.flatMap(kindsOf))
   return (inputId, service) => wanted.has(service) || wanted.has(`${inputNames.get(inputId) ?? ''}/${service}`)
 }

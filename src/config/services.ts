@@ -5,6 +5,7 @@ import { join, read, type Component, type Context } from './component.ts'
 import { isLeftOut, show, type Node } from './node.ts'
 import { nearest } from './nearest.ts'
 import { OLD_SERVICE } from './old-keys.ts'
+import type { Report } from './report.ts'
 import { parseTime } from './start-time.ts'
 
 /** Services of the old collector that this one does not have. */
@@ -64,8 +65,19 @@ export function readServices(node: Node | undefined, path: string, context: Cont
       report.problem(below, `is not a known service; ${near === null ? `known are ${SERVICE_NAMES.join(', ')}` : `did you mean ${near}?`}`)
     }
   }
+  checkTwice(services, path, report)
   if (services.length === 0 && !report.hasProblemBelow(path)) report.problem(path, `names no service that this collector has: ${expected}`)
   return services
+}
+
+/** Two services that bring the same events would bring each of them twice. */
+function checkTwice(services: readonly TapServiceConfig[], path: string, report: Report): void {
+  for (const { name } of services) {
+    const { arrays } = TAP_SERVICES[name]
+    if (arrays.length === 1) continue
+    const parts = services.map((service) => service.name).filter((other) => other !== name && TAP_SERVICES[other].arrays.some((array) => arrays.includes(array)))
+    if (parts.length > 0) report.problem(join(path, name), `brings the events of ${arrays.join(' and ')}, so that those of ${parts.join(' and ')} would come twice: remove either ${name} or ${parts.join(' and ')}`)
+  }
 }
 
 function readService(name: TapServiceName, node: Node, path: string, context: Context): TapServiceConfig {
@@ -76,7 +88,7 @@ function readService(name: TapServiceName, node: Node, path: string, context: Co
     requestPeriodMs: values.request_period_in_seconds * SECOND_MS,
     lookBackMs: values.look_back_in_minutes * MINUTE_MS,
     sweepPeriodMs: values.sweep_period_in_minutes * MINUTE_MS,
-    tag: values.override_tag ?? TAP_SERVICES[name].table,
+    overrideTag: values.override_tag,
     threatStatuses: THREAT_STATUSES.filter((status) => values.threat_statuses.includes(status)),
     threatTypes: THREAT_TYPES.filter((type) => values.threat_types.includes(type)),
   }

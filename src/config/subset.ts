@@ -1,4 +1,5 @@
 import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
+import { kindsOf, TAP_SERVICES } from '../sources/proofpoint-tap/services.ts'
 import { readScalar, type Context } from './component.ts'
 import { isLeftOut, show, type Node } from './node.ts'
 import { nearest } from './nearest.ts'
@@ -51,7 +52,8 @@ function findWrong(text: string, inputs: readonly TapInputConfig[]): string | nu
 
 function isRun(text: string, inputs: readonly TapInputConfig[]): boolean {
   const [input, service] = split(text)
-  return inputs.some(({ name, services }) => (input === null || input === name) && services.some((one) => one.name === service))
+  const wanted = kindsOf(service)
+  return inputs.some(({ name, services }) => (input === null || input === name) && services.some((one) => TAP_SERVICES[one.name].arrays.some((kind) => wanted.includes(kind))))
 }
 
 function split(text: string): readonly [input: string | null, service: string] {

@@ -71,6 +71,11 @@ export interface DeadLetter {
   readonly fingerprint: Uint8Array
 }
 
+/** Whose position a unit moves. */
+export function readerOf({ reader, service }: Pick<Unit, 'reader' | 'service'>): string {
+  return reader ?? service
+}
+
 export const UNIT_MAX_EVENTS = 10_000
 export const UNIT_MAX_BYTES = 4 * 1024 * 1024
 
@@ -79,6 +84,8 @@ export const UNIT_MAX_BYTES = 4 * 1024 * 1024
  * A unit may hold no event: then it moves the position alone. Whoever appends a unit gives its bytes away (they are transferred).
  */
 export interface Unit extends Pull {
+  /** The service that has read it, and whose position it moves, where its events are of another kind than that; left out: `service`. */
+  readonly reader?: string
   readonly window: Window
   readonly chunks: readonly Chunk[]
   readonly deadLetters: readonly DeadLetter[]

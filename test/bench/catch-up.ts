@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { startSimulator } from '../../src/simulator/simulator.ts'
 import { TAP_ARRAYS, HOUR_MS } from '../../src/simulator/tap-api.ts'
 import { readFilters } from '../../src/simulator/tap-filters.ts'
-import { TAP_SERVICES } from '../../src/sources/proofpoint-tap/services.ts'
+import { TAP_SERVICES, TAP_TABLES } from '../../src/sources/proofpoint-tap/services.ts'
 
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 /** The API serves seven days; a start needs a moment. */
@@ -39,7 +39,7 @@ export async function measureCatchUp(events: number): Promise<string> {
       const from = Math.min(...asked.map((window) => window.from))
       const to = Math.max(...asked.map((window) => window.to))
       const expected = [...simulator.traffic.between(service, from, to)].filter(matches).length
-      return expected - (simulator.receiver.tally.tags.get(TAP_SERVICES[service].table)?.events ?? 0)
+      return expected - (simulator.receiver.tally.tags.get(TAP_TABLES[service])?.events ?? 0)
     })
     const hours = Math.ceil((DAYS_IN_MINUTES * 60_000) / HOUR_MS) * TAP_ARRAYS.length
     return (

@@ -9,8 +9,9 @@ import { collectorConfig } from './support.ts'
 
 const config = collectorConfig({
   inputs: [
-    inputConfig({ name: 'one', id: 'id-of-one', services: [serviceConfig('clicksBlocked', { tag: 'my.own.app.tag' })] }),
+    inputConfig({ name: 'one', id: 'id-of-one', services: [serviceConfig('clicksBlocked', { overrideTag: 'my.own.app.tag' })] }),
     inputConfig({ name: 'two', id: 'id-of-two', services: [serviceConfig('clicksBlocked')] }),
+    inputConfig({ name: 'three', id: 'id-of-three', services: [serviceConfig('issues', { overrideTag: 'my.own.app.issues' })] }),
   ],
 })
 
@@ -42,8 +43,16 @@ test('a subset by input and service holds for that one', async () => {
   expect(await passes(['one/clicksBlocked'], 'id-of-a-former-one', 'clicksBlocked')).toBe(false)
 })
 
+test('a subset by a service that has events of two kinds means both', async () => {
+  expect(await passes(['issues'], 'id-of-three', 'clicksPermitted')).toBe(true)
+  expect(await passes(['three/issues'], 'id-of-three', 'messagesDelivered')).toBe(true)
+  expect(await passes(['three/issues'], 'id-of-one', 'messagesDelivered')).toBe(false)
+  expect(await passes(['issues'], 'id-of-three', 'clicksBlocked')).toBe(false)
+})
+
 test('the tag is the one of the service, or of its table where nobody configures it any more', () => {
   const tagOf = tagger(config)
   expect(tagOf('id-of-one', 'clicksBlocked')).toBe('my.own.app.tag')
+  expect(tagOf('id-of-three', 'messagesDelivered')).toBe('my.own.app.issues')
   expect(tagOf('id-of-a-former-one', 'messagesBlocked')).toBe('mail.proofpoint.tapsiem_v2.messagesblocked')
 })

@@ -90,6 +90,19 @@ export function bufferContract(name: string, make: () => Promise<BufferUnderTest
         expect(hexOf(batches.map((batch) => batch.fingerprints))).toBe(hexOf([odd, numbered(0, 2), numbered(2, 1)].map(fingerprintsOf)))
       })
 
+      test('moves the service that has read a unit, whatever kind its events are of', async () => {
+        const from = await openOutput()
+        await buffer.startService(INPUT, 'issues', 5, null)
+        const seen = { window: { from: 0, to: 1 }, fingerprints: fingerprintsOf(numbered(0, 2)) }
+        await buffer.append(unitOf({ chunks: [numbered(0, 2)], service: 'clicksPermitted', reader: 'issues', position: { settled: 9, seen } }))
+        await reopen()
+        const { batches } = await readShipment(buffer, 'devo', await openOutput())
+        expect(batches.map(({ service }) => service)).toEqual(['clicksPermitted'])
+        expect(await openOutput()).toBe(from)
+        expect(await buffer.loadService(INPUT, 'issues')).toMatchObject({ settled: 9, seen: [{ window: seen.window }] })
+        expect(await buffer.loadService(INPUT, 'clicksPermitted')).toBeNull()
+      })
+
       test('takes the bytes of a unit: they are detached', async () => {
         const unit = unitOf({ chunks: [numbered(0, 3)], position: { seen: { window: { from: 0, to: 1 }, fingerprints: fingerprintsOf(numbered(0, 3)) } } })
         const lines = unit.chunks[0]?.lines

@@ -1,13 +1,12 @@
 import { Readable } from 'node:stream'
 import fc from 'fast-check'
 import type { HttpRequest } from '../../src/sources/proofpoint-tap/http.ts'
-import type { TapServiceName } from '../../src/sources/proofpoint-tap/config.ts'
 import { Random } from '../../src/simulator/tap-random.ts'
 import { HOUR, inputConfig, MINUTE, serviceConfig, START, TapSimulation } from '../support/tap-simulation.ts'
 import { mutate, mutations, type Mutation } from './mutate.ts'
 import { assert, target, type FuzzTarget } from './target.ts'
 
-const NAMES: readonly TapServiceName[] = ['clicksBlocked', 'clicksPermitted', 'messagesBlocked', 'messagesDelivered']
+const NAMES = ['clicksBlocked', 'clicksPermitted', 'messagesBlocked', 'messagesDelivered'] as const
 /** Shorter than the look-back: then each event is in an answer that comes unchanged before its time is final. */
 const HOSTILE_MS = 35 * MINUTE
 

@@ -5,7 +5,7 @@ import type { CollectorConfig } from '../../src/config/types.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/simulator/tap-api.ts'
 import { TapModel } from '../../src/simulator/tap-model.ts'
 import { Random } from '../../src/simulator/tap-random.ts'
-import { TAP_SERVICES } from '../../src/sources/proofpoint-tap/services.ts'
+import { TAP_TABLES } from '../../src/sources/proofpoint-tap/services.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { ModelApi } from './api.ts'
 import { checkRun } from './check.ts'
@@ -107,7 +107,7 @@ class World {
         this.#ledger.received(lines, link)
       },
     })
-    const byTag = new Map<string, string>(Object.values(TAP_SERVICES).map(({ name, table }) => [table, name]))
+    const byTag = new Map<string, string>(Object.entries(TAP_TABLES).map(([kind, table]) => [table, kind]))
     this.#ledger = new Ledger(this.#traffic.expected, {
       serviceOf: (tag) => byTag.get(tag) ?? tag,
       linksOpened: () => this.#devo.connections,
@@ -266,7 +266,7 @@ class World {
         requestsLimits: [{ periodMs: DAY_MS, requests: requestsPerDay }], endpointMode: 'separate', ca: null,
         services: services.map((name) => ({
           name, startTime: Math.max(START - startBackMs, Math.floor(earliestStart / 1_000) * 1_000), requestPeriodMs, lookBackMs: 45 * MINUTE_MS,
-          sweepPeriodMs, tag: TAP_SERVICES[name].table, threatStatuses: [], threatTypes: [],
+          sweepPeriodMs, overrideTag: null, threatStatuses: [], threatTypes: [],
         })),
       }],
     }

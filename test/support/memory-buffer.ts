@@ -2,7 +2,7 @@ import type { BatchStream, BufferSnapshot, EventBuffer, InputOwnership } from '.
 import { RetryableError } from '../../src/pipeline/errors.ts'
 import { eventsOf } from '../../src/pipeline/event.ts'
 import type { MinuteLimit } from '../../src/pipeline/source.ts'
-import type { DeadLetter, Gap, ServiceState, Unit } from '../../src/pipeline/unit.ts'
+import { readerOf, type DeadLetter, type Gap, type ServiceState, type Unit } from '../../src/pipeline/unit.ts'
 
 const keyOf = (inputId: string, service: string): string => `${inputId}/${service}`
 
@@ -64,8 +64,9 @@ export class MemoryBuffer implements EventBuffer {
     return [...this.#minutes.keys()]
   }
 
-  #keep({ inputId, service, window, pulledAt, chunks, deadLetters, position }: Unit): void {
-    const key = keyOf(inputId, service)
+  #keep(unit: Unit): void {
+    const { inputId, service, window, pulledAt, chunks, deadLetters, position } = unit
+    const key = keyOf(inputId, readerOf(unit))
     const state = this.#states.get(key)
     if (state === undefined) throw new Error(`${key} was never started`)
     // A service that was to begin now may find that its now lay in the API's future.
@@ -83,7 +84,7 @@ export class MemoryBuffer implements EventBuffer {
     })
     for (const chunk of chunks) {
       for (const event of eventsOf(chunk)) {
-        const text = `${key} ${Buffer.from(event).toString()}`
+        const text = `${keyOf(inputId, service)} ${Buffer.from(event).toString()}`
         this.events.set(text, (this.events.get(text) ?? 0) + 1)
       }
     }

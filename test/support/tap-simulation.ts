@@ -6,7 +6,6 @@ import type { Source } from '../../src/pipeline/source.ts'
 import { TapModel, type TapModelOptions } from '../../src/simulator/tap-model.ts'
 import { Random } from '../../src/simulator/tap-random.ts'
 import type { TapInputConfig, TapServiceConfig, TapServiceName } from '../../src/sources/proofpoint-tap/config.ts'
-import { TAP_SERVICES } from '../../src/sources/proofpoint-tap/services.ts'
 import { createTapSources } from '../../src/sources/proofpoint-tap/source.ts'
 import type { HttpRequest } from '../../src/sources/proofpoint-tap/http.ts'
 import { MemoryBuffer } from './memory-buffer.ts'
@@ -26,7 +25,7 @@ export function serviceConfig(name: TapServiceName, overrides: Partial<TapServic
     requestPeriodMs: 5 * MINUTE,
     lookBackMs: 45 * MINUTE,
     sweepPeriodMs: 15 * MINUTE,
-    tag: TAP_SERVICES[name].table,
+    overrideTag: null,
     threatStatuses: [],
     threatTypes: [],
     ...overrides,

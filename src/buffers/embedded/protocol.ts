@@ -1,6 +1,6 @@
 import { BufferFullError } from '../../pipeline/buffer.ts'
 import { FatalError, RetryableError } from '../../pipeline/errors.ts'
-import type { DeadLetter, Unit } from '../../pipeline/unit.ts'
+import { readerOf, type DeadLetter, type Unit } from '../../pipeline/unit.ts'
 import type { EmbeddedStore } from './store.ts'
 
 /** What may be asked of the store, here or in its thread. */
@@ -58,6 +58,7 @@ export function packUnit(unit: Unit): { readonly unit: Unit; readonly buffers: R
     unit: {
       inputId: unit.inputId,
       service: unit.service,
+      reader: readerOf(unit),
       pulledAt: unit.pulledAt,
       environment: unit.environment,
       window: unit.window,

@@ -1,5 +1,5 @@
 import type { Database, Statement } from 'better-sqlite3'
-import type { Hole, ServiceState, Unit, Window } from '../../pipeline/unit.ts'
+import { readerOf, type Hole, type ServiceState, type Unit, type Window } from '../../pipeline/unit.ts'
 
 type Key = [inputId: string, service: string]
 type WindowKey = [...Key, from: number, to: number]
@@ -58,7 +58,9 @@ export class ServiceTable {
     this.#start.run(inputId, service, settled, startTime)
   }
 
-  move({ inputId, service, position }: Pick<Unit, 'inputId' | 'service' | 'position'>): void {
+  move(unit: Pick<Unit, 'inputId' | 'service' | 'reader' | 'position'>): void {
+    const { inputId, position } = unit
+    const service = readerOf(unit)
     this.#move.run(inputId, service, position.settled, position.readAt)
     this.#clearHoles.run(inputId, service)
     for (const hole of position.holes) this.#addHole.run(inputId, service, hole.from, hole.to, hole.since, hole.triedAt, hole.reason)

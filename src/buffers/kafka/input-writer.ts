@@ -2,7 +2,7 @@ import type { KafkaClient } from '../../kafka/client.ts'
 import { FencedError } from '../../kafka/errors.ts'
 import { TransactionalProducer, type TopicRecords } from '../../kafka/transactional-producer.ts'
 import { RetryableError } from '../../pipeline/errors.ts'
-import type { ServiceState, Unit, Window } from '../../pipeline/unit.ts'
+import { readerOf, type ServiceState, type Unit, type Window } from '../../pipeline/unit.ts'
 import { Arena } from './arena.ts'
 import { assertHere } from './state.ts'
 import type { StateLog } from './state-log.ts'
@@ -101,7 +101,8 @@ export class InputWriter {
     return this.#queued(async () => {
       const { inputId, topics, eventPartitions } = this.#options
       if (this.#producer === null) await this.#ready()
-      const { service, position } = unit
+      const { position } = unit
+      const service = readerOf(unit)
       if (this.#moved.has(service)) throw new RetryableError(`${service} is not where this collector had left it; its state is read again first`)
       const ledger = this.#ledgerOf(service)
       const gone = position.forgotten.flatMap((window) => ledger.seen.get(windowText(window)) ?? [])

@@ -1,4 +1,4 @@
-import type { Gap, Hole, SeenFingerprints, Unit, Window } from '../../pipeline/unit.ts'
+import { readerOf, type Gap, type Hole, type SeenFingerprints, type Unit, type Window } from '../../pipeline/unit.ts'
 
 /** One record of the state topic; a null value is a tombstone. */
 export interface StateRecord {
@@ -168,11 +168,13 @@ export function tombstone(key: StateKey): StateRecord {
 
 /** The records that move a service with a unit. `n` numbers this unit's fingerprints among those of their window; `forgotten` are keys. */
 export function positionRecords(
-  { inputId, service, position }: Pick<Unit, 'inputId' | 'service' | 'position'>,
+  unit: Pick<Unit, 'inputId' | 'service' | 'reader' | 'position'>,
   startTime: number | null,
   n: number,
   forgotten: readonly StateKey[],
 ): StateRecord[] {
+  const { inputId, position } = unit
+  const service = readerOf(unit)
   const { settled, readAt, holes, gaps, seen } = position
   return [
     jsonRecord({ kind: 'position', inputId, service }, { settled, readAt, startTime, holes }),

@@ -36,10 +36,12 @@ async function readOnce(target: RequestTarget, { clock, client, time }: CheckDep
   const window = { from: to - SHORTEST_WINDOW_MS, to }
   const answer = await client.ask(target, () => window, { isCaughtUp: true, signal, isPatient: false, onWait: () => undefined })
   const arrays = new Map(
-    target.services.map(({ name }) => {
-      const pull = { inputId: '', service: name, pulledAt: clock.now(), environment: null }
-      return [TAP_SERVICES[name].array, { pull, seen: new FingerprintTable([]) }]
-    }),
+    target.services.flatMap(({ name }) =>
+      TAP_SERVICES[name].arrays.map((array) => {
+        const pull = { inputId: '', service: array, pulledAt: clock.now(), environment: null }
+        return [array, { pull, seen: new FingerprintTable([]) }] as const
+      }),
+    ),
   )
   const reading = new WindowReading(answer, { arrays, window, now: () => clock.now() }, clock, 0)
   try {

@@ -28,12 +28,12 @@ export interface TapServiceConfig {
   readonly requestPeriodMs: number
   readonly lookBackMs: number
   readonly sweepPeriodMs: number
-  /** Where the events go in Devo: the service's table, or the user's `override_tag`. */
-  readonly tag: string
+  /** `override_tag`: where all its events go in Devo; null: to the table of their kind. */
+  readonly overrideTag: string | null
   /** Empty: the API's own default. */
   readonly threatStatuses: readonly ('active' | 'cleared' | 'falsePositive')[]
   /** Empty: all. */
   readonly threatTypes: readonly ('url' | 'attachment' | 'messageText')[]
 }
 
-export type TapServiceName = 'clicksBlocked' | 'clicksPermitted' | 'messagesBlocked' | 'messagesDelivered'
+export type TapServiceName = 'clicksBlocked' | 'clicksPermitted' | 'messagesBlocked' | 'messagesDelivered' | 'issues'

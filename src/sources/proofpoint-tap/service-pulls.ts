@@ -83,7 +83,8 @@ export class ServicePulls {
     const seen = part === null || part.fingerprints.length === 0 ? null : { window, fingerprints: part.fingerprints }
     const position = { settled, readAt: this.#deps.clock.now(), holes, gaps: [], seen, forgotten }
     this.#report.sent(events)
-    return { ...this.#report.pull, window, chunks: part?.chunks ?? [], deadLetters: part?.deadLetters ?? [], position }
+    const { pull } = this.#report
+    return { ...pull, service: part?.array ?? pull.service, reader: pull.service, window, chunks: part?.chunks ?? [], deadLetters: part?.deadLetters ?? [], position }
   }
 
   /** A unit without events that writes down a gap. */

@@ -95,21 +95,21 @@ class Entry {
 
   /** Gives the service its own view of the answer. */
   open(reading: SharedReading, asked: Pick<OpenWindow, 'step' | 'requestedAt'>, lacking: (request: WindowRequest) => void): void {
-    const { array } = TAP_SERVICES[this.request.service.name]
-    this.end = () => reading.close(array)
+    const { name } = this.request.service
+    this.end = () => reading.close(name)
     this.opened.resolve({
       ...asked,
       next: async () => {
         try {
-          return await reading.next(array)
+          return await reading.next(name)
         } finally {
-          if (reading.lacks(array)) lacking(this.request)
+          if (reading.lacks(name)) lacking(this.request)
         }
       },
-      result: () => ({ ...reading.counts(array), queryEndTime: reading.queryEndTime, isTooMuch: isTooMuch(reading) }),
+      result: () => ({ ...reading.counts(name), queryEndTime: reading.queryEndTime, isTooMuch: isTooMuch(reading) }),
       close: () => {
         this.#detach()
-        return reading.close(array)
+        return reading.close(name)
       },
     })
   }
@@ -140,11 +140,18 @@ async function send(entries: readonly Entry[], { input, client, clock }: Request
       answer.release()
       return
     }
-    const arrays = new Map(readers.map(({ request }) => [TAP_SERVICES[request.service.name].array, request.answered()]))
+    const arraysOf = new Map(readers.map(({ request: { service } }) => [service.name, TAP_SERVICES[service.name].arrays]))
+    const arrays = new Map(readers.flatMap(({ request }) => targetsOf(request)))
     const options = { arrays, window: step.window, now: () => clock.now() }
-    const reading = new SharedReading(new WindowReading(answer, options, clock, clock.monotonic() - sentAt), arrays.keys())
+    const reading = new SharedReading(new WindowReading(answer, options, clock, clock.monotonic() - sentAt), arraysOf)
     for (const entry of readers) entry.open(reading, { step, requestedAt: answer.requestedAt }, lacking)
   } catch (error) {
     for (const entry of entries) entry.fail(error)
   }
+}
+
+/** Where the events of each array go: they are what the array says, whichever service has asked for them. */
+function targetsOf(request: WindowRequest): [array: string, target: ResponseTarget][] {
+  const { pull, seen } = request.answered()
+  return TAP_SERVICES[request.service.name].arrays.map((array) => [array, { pull: { ...pull, service: array }, seen }])
 }

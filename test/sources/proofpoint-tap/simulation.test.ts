@@ -3,18 +3,21 @@ import { describe, expect, it } from 'vitest'
 import type { TapFault } from '../../../src/simulator/tap-faults.ts'
 import { Random } from '../../../src/simulator/tap-random.ts'
 import type { TapServiceName } from '../../../src/sources/proofpoint-tap/config.ts'
+import { TAP_SERVICES, type TapEventKind } from '../../../src/sources/proofpoint-tap/services.ts'
 import { DAY, HOUR, inputConfig, MINUTE, SECOND, serviceConfig, START, TapSimulation } from '../../support/tap-simulation.ts'
 
 /** Events are created in this time; then it runs on until all of it is settled. */
 const HOURS = 4
 
-/** One service that asks for itself, or the four of them sharing their requests. */
-type Setting = 'alone' | 'shared'
+/** One service that asks for itself, or the four of them sharing their requests, or one that has events of two kinds beside another. */
+type Setting = 'alone' | 'shared' | 'two kinds'
 
 const NAMES: Readonly<Record<Setting, readonly TapServiceName[]>> = {
   alone: ['messagesBlocked'],
   shared: ['clicksBlocked', 'clicksPermitted', 'messagesBlocked', 'messagesDelivered'],
+  'two kinds': ['issues', 'messagesBlocked'],
 }
+const kinds = (setting: Setting): readonly TapEventKind[] => NAMES[setting].flatMap((name) => TAP_SERVICES[name].arrays)
 
 interface Scenario {
   readonly setting: Setting
@@ -33,7 +36,7 @@ interface Scenario {
   readonly latencyMs: number
 }
 
-const ENDPOINTS = ['/v2/siem/all', '/v2/siem/messages/blocked', '/v2/siem/clicks/permitted']
+const ENDPOINTS = ['/v2/siem/all', '/v2/siem/messages/blocked', '/v2/siem/clicks/permitted', '/v2/siem/issues']
 
 const minutes = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max }).map((value) => value * MINUTE)
 
@@ -91,7 +94,7 @@ const scenario = (setting: Setting): fc.Arbitrary<Scenario> => fc.record({
 })
 
 interface Expected {
-  readonly service: TapServiceName
+  readonly service: TapEventKind
   readonly text: string
   readonly copies: number
   /** The look-back covers all of them. */
@@ -99,10 +102,10 @@ interface Expected {
 }
 
 /** Late, flapping, byte-identical events, some of them exactly on the ends of minutes; some too late for the look-back. */
-function addEvents(simulation: TapSimulation, service: TapServiceName, { setting, seed, lookBackMs }: Scenario): Expected[] {
+function addEvents(simulation: TapSimulation, service: TapEventKind, { setting, seed, lookBackMs }: Scenario): Expected[] {
   const random = new Random(seed, 'schedule', service)
   const between = (low: number, high: number): number => low + Math.floor(random.next() * (high - low + 1))
-  return Array.from({ length: 150 / NAMES[setting].length }, (_, index) => {
+  return Array.from({ length: 150 / kinds(setting).length }, (_, index) => {
     const createdAt = START + (random.chance(0.2) ? between(0, HOURS * 60) * MINUTE : between(0, HOURS * HOUR))
     const isCovered = !random.chance(0.05)
     const copies = random.chance(0.15) ? between(2, 4) : 1
@@ -168,11 +171,11 @@ function check(simulation: TapSimulation, expected: readonly Expected[]): void {
 }
 
 describe('a simulation of hours', () => {
-  it.each([['alone', 16], ['shared', 8]] as const)('brings every event that shows within the look-back into the buffer exactly once: %s', async (setting, numRuns) => {
+  it.each([['alone', 16], ['shared', 8], ['two kinds', 6]] as const)('brings every event that shows within the look-back into the buffer exactly once: %s', async (setting, numRuns) => {
     await fc.assert(
       fc.asyncProperty(scenario(setting), async (plan) => {
         const simulation = newSimulation(plan)
-        const expected = NAMES[setting].flatMap((service) => addEvents(simulation, service, plan))
+        const expected = kinds(setting).flatMap((service) => addEvents(simulation, service, plan))
         await run(simulation, plan, HOURS * 60 + 5 * 60)
         check(simulation, expected)
         expect(simulation.buffer.gaps).toEqual([])
