@@ -1,8 +1,9 @@
 /**
- * A collector's buffer in a process of its own. `hold` opens it and waits to be killed; `append` writes units without end, unit n with
+ * A collector's buffer in a process of its own. `hold` opens it and waits to be killed; `retry` also sends dead letters again; `append` writes units without end, unit n with
  * settled n and events that say n; `memory` carries 100 MB through and tells how its memory grew.
  */
 import { pino } from 'pino'
+import { openDeadLettersBeside } from '../../../src/buffers/embedded/dead-letters.ts'
 import { openEmbeddedBuffer } from '../../../src/buffers/embedded/embedded.ts'
 import { systemClock } from '../../../src/pipeline/clock.ts'
 import type { Batch } from '../../../src/pipeline/event.ts'
@@ -21,7 +22,10 @@ const buffer = await openEmbeddedBuffer({ dir, retentionMs: 3_600_000, maxSizeBy
   })
 await buffer.openOutputs([{ name: 'devo', startFrom: 'now' }])
 
-if (role === 'hold') {
+if (role === 'retry') {
+  await openDeadLettersBeside(dir).claimRetries()
+  say('ready')
+} else if (role === 'hold') {
   await buffer.append(unitOf({ chunks: [numbered(0, 3)] }))
   say('ready')
 } else if (role === 'append') {

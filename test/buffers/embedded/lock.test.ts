@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { openDeadLettersBeside } from '../../../src/buffers/embedded/dead-letters.ts'
 import { openEmbeddedBuffer } from '../../../src/buffers/embedded/embedded.ts'
 import { readSnapshot } from '../../../src/buffers/embedded/reader.ts'
+import { RetriesTakenError } from '../../../src/pipeline/dead-letters.ts'
 import { FatalError } from '../../../src/pipeline/errors.ts'
 import { numbered, readShipment, unitOf } from '../../contract/buffer-units.ts'
 import { startChild } from './child.ts'
@@ -43,4 +45,16 @@ test('the folder is held against this process too, and free after close', async 
   await first.close()
   const second = await openFor(dir)
   expect((await readShipment(second, 'devo', '0')).eventsRead).toBe(3)
+})
+
+test('who sends dead letters again holds off another process, and leaves nothing behind when it is killed', async () => {
+  const dir = temporaryFolder()
+  const child = await startChild('retry', dir)
+  const store = openDeadLettersBeside(dir)
+  await expect(store.claimRetries()).rejects.toBeInstanceOf(RetriesTakenError)
+  await child.kill()
+  const claim = await store.claimRetries()
+  expect(claim.lost.aborted).toBe(false)
+  await claim.release()
+  await store.close()
 })
