@@ -155,6 +155,21 @@ describeKafka('a collector that reads from Kafka', () => {
     expect(surplus.length).toBeLessThanOrEqual(IN_FLIGHT * SHIPMENT_EVENTS)
   })
 
+  test('takes names in any script, for groups, keys and transactional ids are made of them', async () => {
+    const world = await makeKafkaWorld({
+      perHour: 100,
+      configure: (config) => {
+        const [{ proofpoint_tap: input }, { devo_1: output }] = [config.inputs, config.outputs]
+        if (input === undefined || output === undefined) throw new Error('neither is there')
+        config.inputs = { 'Eingang ß / 1': { ...input, type: 'proofpoint_tap', id: 'ünï-日本' } }
+        config.outputs = { 'Zürich, 日本 🛰': output }
+      },
+    })
+    for (let time = 0; time < 2; time += 1) expect(await world.run(['run', '--once'])).toMatchObject({ code: 0 })
+    expect(world.compare()).toMatchObject({ missing: [], surplus: [] })
+    expect(await statusOf(world)).toMatchObject([{ output: 'Zürich, 日本 🛰', backlog_events: 0 }])
+  })
+
   test('four processes share an output: each event once, and each delivers some', { timeout: 90_000 }, async () => {
     const world = await makeKafkaWorld({ perHour: 0 })
     const worlds: readonly World[] = [world, ...(await Promise.all([1, 2, 3].map(() => makePeer(world))))]
