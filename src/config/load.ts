@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
 import { ConfigurationError, type Problem } from '../pipeline/errors.ts'
 import { readBuffer } from './buffer.ts'
+import { reportClashes } from './clashes.ts'
 import { read, type Component, type Context } from './component.ts'
 import { parseDocument } from './document.ts'
 import { readGlobals } from './globals.ts'
@@ -40,6 +41,7 @@ export async function loadConfig({ file, env, now, checkCertificates = true }: L
   const inputs = readInputs(section.part('inputs'), context)
   const outputs = readOutputs(section.part('outputs'), inputs, context)
   const buffer = readBuffer(section.part('buffer'), context)
+  reportClashes(outputs, buffer, report)
   if (report.problems.length > 0) throw new ConfigurationError(inOrder(report.problems))
   return {
     config: { root, ...globals, http: masked(globals.http, ['token']), buffer, outputs, inputs },
