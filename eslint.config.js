@@ -37,7 +37,7 @@ export default tseslint.config(
     rules: forbid(components.filter((other) => other !== name && !(other === 'kafka' && (name === 'buffers' || name === 'sinks')) && !(other === 'https' && (name === 'sources' || name === 'sinks')))),
   })),
   // what sinks share stands above their folders
-  ...['devo', 'console', 'file', 'kafka', 'http', 'relay', 'syslog', 'proof'].map((name, _index, sinks) => ({
+  ...['devo', 'console', 'file', 'kafka', 'http', 's3', 'relay', 'syslog', 'proof'].map((name, _index, sinks) => ({
     files: [`src/sinks/${name}/**/*.ts`],
     rules: forbid([...components.filter((other) => other !== 'sinks' && other !== 'https' && other !== name), ...sinks.filter((other) => other !== name && other !== 'proof')]),
   })),

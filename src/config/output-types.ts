@@ -9,6 +9,7 @@ import { secretsOf } from '../sinks/http/secrets.ts'
 import { createHttpSink } from '../sinks/http/sink.ts'
 import type { Connect } from '../sinks/proof/connection.ts'
 import { createRelaySink } from '../sinks/relay/sink.ts'
+import { secretsOf as secretsOfS3 } from '../sinks/s3/config.ts'
 import { createSyslogSink } from '../sinks/syslog/sink.ts'
 import type { Context } from './component.ts'
 import { readConsole } from './console.ts'
@@ -19,6 +20,7 @@ import { readKafkaOutput } from './kafka-output.ts'
 import type { Node } from './node.ts'
 import { readPlugIn, type Named } from './plug-in.ts'
 import { readRelay } from './relay.ts'
+import { readS3 } from './s3.ts'
 import { readSyslog } from './syslog.ts'
 
 /** What a sink is given beside its configuration; it takes what it needs. */
@@ -61,6 +63,11 @@ const TABLE = {
     secrets: ({ sasl }) => (sasl === null ? [] : [sasl.password]),
   }),
   http: outputType({ read: readHttp, create: createHttpSink, secrets: secretsOf }),
+  s3: outputType({
+    read: readS3,
+    create: async (config, context) => (await import('../sinks/s3/sink.ts')).createS3Sink(config, context),
+    secrets: secretsOfS3,
+  }),
   // What has any other name.
   plug_in: outputType({ read: readPlugIn, create: createPlugInSink, secrets: ({ secrets }) => secrets }),
 }

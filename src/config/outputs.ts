@@ -15,7 +15,7 @@ const CHOICE = `${BUILT_IN_OUTPUTS.slice(0, -1).join(', ')} or ${BUILT_IN_OUTPUT
  * Known from the old collector or from what is planned. To take one for a typing error, or to leave it out silently,
  * would both be wrong.
  */
-const NOT_YET = ['s3', 'sidecar']
+const NOT_YET = ['sidecar']
 /** Types of the old collector that have another name here. */
 const RENAMED: Readonly<Record<string, string>> = { in_house_relay: 'relay', stdout: 'console' }
 

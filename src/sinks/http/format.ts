@@ -1,12 +1,7 @@
 import type { Batch } from '../../pipeline/event.ts'
-import type { Headers } from '../../https/answers.ts'
+import type { Answer } from '../../https/client.ts'
 
-/** A whole answer. */
-export interface Answer {
-  readonly status: number
-  readonly headers: Headers
-  readonly text: string
-}
+export type { Answer } from '../../https/client.ts'
 
 /** Sends something to the destination, beside the events. Rejects with a RetryableError where no whole answer comes. */
 export type Post = (url: URL, headers: Readonly<Record<string, string>>, body: string) => Promise<Answer>

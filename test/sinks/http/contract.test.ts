@@ -1,7 +1,7 @@
 import { sinkContract, type DestinationFault, type SinkHarness } from '../../contract/sink-suite.ts'
 import type { HttpConfig } from '../../../src/sinks/http/config.ts'
 import type { Trouble } from './destination.ts'
-import { HurriedClock } from './hurried-clock.ts'
+import { HurriedClock } from '../hurried-clock.ts'
 import { elasticWorld, jsonWorld, splunkWorld, type World } from './world.ts'
 
 /** 30 s pass in one and a half. */

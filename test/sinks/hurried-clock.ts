@@ -1,4 +1,4 @@
-import { systemClock, type Clock } from '../../../src/pipeline/clock.ts'
+import { systemClock, type Clock } from '../../src/pipeline/clock.ts'
 
 /** Time that can be made to run faster, so that a time-out comes soon where it is waited for and else not even on a busy machine. */
 export class HurriedClock implements Clock {
