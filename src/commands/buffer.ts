@@ -6,9 +6,11 @@ import { openDeadLettersBeside } from '../buffers/embedded/dead-letters.ts'
 import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
 import { FolderInUseError } from '../buffers/embedded/lock.ts'
 import { NOTHING_YET, readSnapshot } from '../buffers/embedded/reader.ts'
+import { openEmbeddedReplay } from '../buffers/embedded/replay.ts'
 import { openKafkaDeadLetters } from '../buffers/kafka/dead-letter-store.ts'
 import { checkFirstStart } from '../buffers/kafka/first-start.ts'
 import { openKafkaBuffer } from '../buffers/kafka/kafka.ts'
+import { openKafkaReplay } from '../buffers/kafka/replay.ts'
 import type { LostState } from '../buffers/kafka/state.ts'
 import { assertNotInKafka } from '../buffers/move/guard.ts'
 import { readPointer, removePointer, writePointer } from '../buffers/move/pointer.ts'
@@ -19,6 +21,7 @@ import type { BufferSnapshot, EventBuffer } from '../pipeline/buffer.ts'
 import { systemClock, type Clock } from '../pipeline/clock.ts'
 import { NO_DEAD_LETTERS, type DeadLetterStore } from '../pipeline/dead-letters.ts'
 import { describeError, FatalError, isBug } from '../pipeline/errors.ts'
+import type { PulledBetween, ReplayStore } from '../pipeline/replay-store.ts'
 import type { QuotaLog } from '../pipeline/source.ts'
 
 const NEVER = new AbortController().signal
@@ -126,6 +129,15 @@ export async function openDeadLetters(config: CollectorConfig, log: Logger): Pro
     if (error instanceof TopicsMissingError && error.areAll && buffer.createTopics) return NO_DEAD_LETTERS
     throw error
   }
+}
+
+/** The events for a replay, beside a running collector or without one; null where none has run yet. The caller owes a `close`. Throws as `openBuffer` does. */
+export async function openReplay(config: CollectorConfig, log: Logger, pulled: PulledBetween): Promise<ReplayStore | null> {
+  const { buffer, stateDir } = config
+  if (isToBeMoved(config)) throw new FatalError(`${databasePath(stateDir)} is not moved to Kafka yet: start the collector, which does so, and then replay`)
+  if (buffer.type === 'kafka') return openKafkaReplay({ ...kafkaOptions(buffer, { clock: systemClock, log }), pulled })
+  assertNotInKafka(stateDir)
+  return openEmbeddedReplay({ dir: stateDir, maxSizeBytes: buffer.maxSizeBytes, pulled })
 }
 
 /** Where nothing ever ran there is no log yet, and nobody else who would count. */

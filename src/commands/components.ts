@@ -84,7 +84,7 @@ function secretsOfTransform<K extends TransformTypeName>({ type, config }: Trans
  * `clicksBlocked` means that service of every input, also of one that is no longer configured and whose events still wait in the buffer;
  * `input/clicksBlocked` that of one input. `issues` means the events that it brings, which are permitted clicks and delivered messages.
  */
-function subsetOf(names: readonly string[], config: CollectorConfig): (inputId: string, service: string) => boolean {
+export function subsetOf(names: readonly string[], config: CollectorConfig): (inputId: string, service: string) => boolean {
   const inputNames = new Map(config.inputs.map(({ id, name }) => [id, name]))
   const wanted = new Set(names.flatMap(kindsOf))
   return (inputId, service) => wanted.has(service) || wanted.has(`${inputNames.get(inputId) ?? ''}/${service}`)

@@ -25,8 +25,8 @@ export async function load({ config }: ConfigOption, { checkCertificates = true 
 }
 
 /** The log of a command: `run` writes it to standard output, the others and a run with a console output to standard error. */
-export function loggerFor(config: CollectorConfig, fd: 1 | 2): Logger {
-  return createLogger({ debug: config.debug, fd, pretty: process[fd === 1 ? 'stdout' : 'stderr'].isTTY, scrubber: scrubberFor(config) })
+export function loggerFor(config: CollectorConfig, fd: 1 | 2, before = ''): Logger {
+  return createLogger({ debug: config.debug, fd, pretty: process[fd === 1 ? 'stdout' : 'stderr'].isTTY, scrubber: scrubberFor(config), before })
 }
 
 export function scrubberFor(config: CollectorConfig): SecretScrubber {

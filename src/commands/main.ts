@@ -1,8 +1,9 @@
-import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { formatProblems } from '../config/report.ts'
 import { parseTime } from '../config/start-time.ts'
 import { ConfigurationError, describeError, FatalError } from '../pipeline/errors.ts'
 import { EXIT } from './exit.ts'
+import type { ReplayOptions } from './replay-request.ts'
 import { version } from './version.ts'
 
 /** The command line. Gives the exit code; prints what is wrong to standard error. Verbs are loaded when they are called: a start stays quick. */
@@ -58,6 +59,18 @@ export async function main(args: readonly string[]): Promise<number> {
       if (options.json === true && action !== 'list') command.error("error: option '--json' only goes with 'list'")
       exitCode = await (await import('./dead-letters.ts')).deadLetters({ ...options, action })
     })
+  withConfig(verb('replay', 'send events again out of the buffer; also beside a running collector'))
+    .requiredOption('--from <time>', 'of the first events, UTC, for instance 2026-11-20T00:00:00Z', time)
+    .requiredOption('--to <time>', 'behind the last ones', time)
+    .option('--service <name>', 'only these; clicksBlocked, or input/clicksBlocked; may be repeated', collectNames, [])
+    .option('--output <name>', 'only to these; may be repeated', collectNames, [])
+    .addOption(new Option('--by <which>', 'what the times mean: when the collector fetched an event, or when the click or message was').choices(['pull-time', 'event-time']).default('pull-time'))
+    .option('--rate <events>', 'to each output at most so many a second', eventsPerSecond)
+    .option('--resume <id>', 'go on with one that was interrupted, with the same options')
+    .option('--dry-run', 'count, and send nothing')
+    .action(async (options: ReplayOptions) => {
+      exitCode = await (await import('./replay.ts')).replay(options)
+    })
   verb('simulate', 'a TAP API and a Devo receiver on this machine, with certificates and a ready configuration')
     .option('--dir <dir>', 'where to put them (default: ./simulator)')
     .action(async (options: { dir?: string }) => {
@@ -93,6 +106,12 @@ function seconds(text: string): number {
 function time(text: string): number {
   const value = parseTime(text)
   if (value === null) throw new InvalidArgumentError('expected a UTC time such as 2026-11-20T00:00:00Z.')
+  return value
+}
+
+function eventsPerSecond(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('expected a whole number of at least 1.')
   return value
 }
 

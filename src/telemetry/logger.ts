@@ -10,15 +10,17 @@ export interface LoggerOptions {
   /** Human-readable lines instead of JSON, for a terminal. */
   readonly pretty: boolean
   readonly scrubber: SecretScrubber
+  /** Stands before each line: where a terminal shows something else in its last line, what takes that away. */
+  readonly before?: string
 }
 
 /**
  * The one logger. It writes synchronously: only so does every line survive `process.exit` and signals.
  * Whatever comes by passes the scrubber, so that no secret can be logged at any level, in any field.
  */
-export function createLogger({ debug, fd, pretty, scrubber }: LoggerOptions): Logger {
+export function createLogger({ debug, fd, pretty, scrubber, before = '' }: LoggerOptions): Logger {
   const writer = new LineWriter(fd)
-  const form = (line: string): string => (pretty ? prettyLine(line) : line)
+  const form = (line: string): string => before + (pretty ? prettyLine(line) : line)
   const tellDropped = (lines: number): string =>
     form(
       `${JSON.stringify({ level: 'warn', time: new Date().toISOString(), msg: `${lines} lines of the log are missing: nobody read it for a while` })}\n`,

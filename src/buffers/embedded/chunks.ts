@@ -50,7 +50,8 @@ interface Head {
   readonly bytes: number
 }
 
-interface Row extends Head {
+/** A row of the table, with its bytes. */
+export interface ChunkRow extends Head {
   readonly inputId: string
   readonly service: string
   readonly pulledAt: number
@@ -60,6 +61,10 @@ interface Row extends Head {
   readonly lines: Buffer
 }
 
+/** What a `ChunkRow` is read by. */
+export const CHUNK_COLUMNS = `chunk, events, bytes, input_id AS inputId, service, pulled_at AS pulledAt, environment, checksum, fingerprints,
+  CAST(lines AS BLOB) AS lines`
+
 /** The events, as a log of chunks: appended at one end, removed at the other, read by chunk number. Callers own the transactions. */
 export class ChunkLog {
   readonly #path: string
@@ -68,7 +73,7 @@ export class ChunkLog {
   readonly #setRemoved: Statement<[number, number]>
   readonly #ends: Statement<[], LogEnds>
   readonly #heads: Statement<[number, number], Head>
-  readonly #rows: Statement<[number, number], Row>
+  readonly #rows: Statement<[number, number], ChunkRow>
   readonly #eventsUpTo: Statement<[number], number>
   readonly #delete: Statement<[number]>
   readonly #passedOver: PassedOver
@@ -83,8 +88,7 @@ export class ChunkLog {
     this.#ends = db.prepare(`SELECT appended_chunk AS appendedChunk, appended_events AS appendedEvents, removed_chunk AS removedChunk,
       removed_events AS removedEvents FROM log`)
     this.#heads = db.prepare(`SELECT chunk, events, bytes FROM chunks WHERE chunk > ? AND chunk <= ? ORDER BY chunk LIMIT ${PAGE_CHUNKS}`)
-    this.#rows = db.prepare(`SELECT chunk, events, bytes, input_id AS inputId, service, pulled_at AS pulledAt, environment, checksum, fingerprints,
-      CAST(lines AS BLOB) AS lines FROM chunks WHERE chunk > ? AND chunk <= ? ORDER BY chunk`)
+    this.#rows = db.prepare(`SELECT ${CHUNK_COLUMNS} FROM chunks WHERE chunk > ? AND chunk <= ? ORDER BY chunk`)
     this.#eventsUpTo = db.prepare<[number], number>('SELECT events_before + events FROM chunks WHERE chunk = ?').pluck()
     this.#delete = db.prepare('DELETE FROM chunks WHERE chunk <= ?')
     this.#passedOver = new PassedOver(db)
@@ -133,7 +137,7 @@ export class ChunkLog {
       maxBytes -= bytes
     }
     if (last === start) return { batches: [], end: start, next: null }
-    const batches = this.#rows.all(start, last).map((row) => this.#batch(row))
+    const batches = this.#rows.all(start, last).map((row) => storedBatch(row, this.#path))
     const end = Math.min(this.#passedOver.behind(output, last), to)
     const more = !full && maxEvents > 0 && maxBytes > 0 && (last !== heads.at(-1)?.chunk || heads.length === PAGE_CHUNKS || end > last)
     return { batches, end, next: more ? { from: end, to: request.to, maxEvents, maxBytes, first } : null }
@@ -155,14 +159,6 @@ export class ChunkLog {
     this.#delete.run(chunk)
     this.#setRemoved.run(chunk, events)
   }
-
-  #batch(row: Row): StoredBatch {
-    const { inputId, service, pulledAt, environment, lines, fingerprints } = row
-    if (lines.length !== row.bytes || fingerprints.length !== row.events * FINGERPRINT_BYTES || checksumOf(row) !== row.checksum) {
-      throw damaged(this.#path, `the bytes of chunk ${row.chunk} (${inputId}/${service}) are not those that were written`)
-    }
-    return { chunk: row.chunk, events: row.events, batch: { inputId, service, pulledAt, environment, lines, fingerprints } }
-  }
 }
 
 /** Throws on a chunk that cannot be meant: above all one whose bytes were already given away, which would lose its events in silence. */
@@ -176,6 +172,15 @@ export function checkUnit(unit: Unit): void {
   if (seen !== null && (seen.fingerprints.length === 0 || seen.fingerprints.length % FINGERPRINT_BYTES !== 0)) {
     throw new Error('fingerprints must be 16 bytes each, and not none: were their bytes given away before?')
   }
+}
+
+/** Throws FatalError where the disk has changed the bytes. */
+export function storedBatch(row: ChunkRow, path: string): StoredBatch {
+  const { inputId, service, pulledAt, environment, lines, fingerprints } = row
+  if (lines.length !== row.bytes || fingerprints.length !== row.events * FINGERPRINT_BYTES || checksumOf(row) !== row.checksum) {
+    throw damaged(path, `the bytes of chunk ${row.chunk} (${inputId}/${service}) are not those that were written`)
+  }
+  return { chunk: row.chunk, events: row.events, batch: { inputId, service, pulledAt, environment, lines, fingerprints } }
 }
 
 /** As the `checksum` column has it. */

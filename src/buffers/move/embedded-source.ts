@@ -16,7 +16,7 @@ import { ServiceTable } from '../embedded/services.ts'
 import { takeSnapshot } from '../embedded/snapshot.ts'
 import type { UnitEvents } from '../kafka/unit-records.ts'
 import type { OutputCursor, Stretch } from './plan.ts'
-import { syncFolder } from './pointer.ts'
+import { syncFolder } from '../embedded/small-file.ts'
 
 /** What is read at once, of events and of dead letters: memory holds one page. */
 const PAGE_BYTES = 4 * 1024 * 1024

@@ -13,7 +13,7 @@ import { latestVersion, MIGRATIONS } from '../embedded/migrations.ts'
 import { OutputTable } from '../embedded/outputs.ts'
 import { PassedOver } from '../embedded/passed-over.ts'
 import { ServiceTable } from '../embedded/services.ts'
-import { syncFolder } from './pointer.ts'
+import { syncFolder } from '../embedded/small-file.ts'
 
 const MIB = 1024 * 1024
 

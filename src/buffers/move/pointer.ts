@@ -1,6 +1,7 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FatalError } from '../../pipeline/errors.ts'
+import { readSmallFile, removeSmallFile, writeSmallFile } from '../embedded/small-file.ts'
 
 /** Says where the events of a state folder are, once its collector keeps them in Kafka. */
 export interface KafkaPointer {
@@ -19,13 +20,8 @@ export function pointerPath(dir: string): string {
 
 /** Null where the folder has none. Throws FatalError on a file that is none of ours. */
 export function readPointer(dir: string): KafkaPointer | null {
-  let text: string
-  try {
-    text = readFileSync(pointerPath(dir), 'utf8')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return null
-    throw error
-  }
+  const text = readSmallFile(pointerPath(dir))
+  if (text === null) return null
   const pointer = parse(text)
   if (pointer === null) throw new FatalError(`${pointerPath(dir)} is damaged: it says which Kafka topics hold this folder's events. Remove it if they are not wanted`)
   return pointer
@@ -36,35 +32,13 @@ export function writePointer(dir: string, pointer: KafkaPointer): void {
   const text = `${JSON.stringify(pointer)}\n`
   const path = pointerPath(dir)
   if (textAt(path) === text) return
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const unfinished = `${path}.unfinished`
-  rmSync(unfinished, { force: true })
-  const file = openSync(unfinished, 'wx', 0o600)
-  try {
-    writeSync(file, text)
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
-  renameSync(unfinished, path)
-  syncFolder(dir)
+  writeSmallFile(path, text)
 }
 
 /** Durable once returned; nothing where there is none. */
 export function removePointer(dir: string): void {
   if (textAt(pointerPath(dir)) === null) return
-  rmSync(pointerPath(dir), { force: true })
-  syncFolder(dir)
-}
-
-/** Makes the names in a folder durable. */
-export function syncFolder(dir: string): void {
-  const folder = openSync(dir, 'r')
-  try {
-    fsyncSync(folder)
-  } finally {
-    closeSync(folder)
-  }
+  removeSmallFile(pointerPath(dir))
 }
 
 function textAt(path: string): string | null {
