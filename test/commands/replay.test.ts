@@ -1,0 +1,125 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { bar } from '../../src/commands/replay-progress.ts'
+import { replay } from '../../src/commands/replay.ts'
+import type { ReplayOptions } from '../../src/commands/replay-request.ts'
+import { Pace } from '../../src/pipeline/pace.ts'
+import { numbered, openShares, unitOf } from '../contract/buffer-units.ts'
+import { openBuffer, temporaryFolder } from '../pipeline/support.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+import { printedBy } from './support.ts'
+
+const START = Date.UTC(2026, 10, 20, 12)
+const MINUTE_MS = 60_000
+
+/** Refuses every event with an odd number, and fails on the first shipment that holds any. */
+const FUSSY = `export const createSink = (_options, { eventsOf }) => {
+  let failed = false
+  return {
+    maxShipmentsInFlight: 1,
+    ship: ({ reject }) => async (batches) => {
+      for await (const batch of batches) {
+        let index = 0
+        for (const event of eventsOf(batch)) {
+          if (Number(JSON.parse(Buffer.from(event).toString()).n) % 2 === 1) reject(batch, index, 'odd')
+          index += 1
+        }
+      }
+      if (!failed) { failed = true; throw new Error('once') }
+    },
+    check: async () => undefined,
+    close: async () => undefined,
+  }
+}
+`
+
+/** A collector's folder; the buffer stays open, as a running collector has it. */
+async function setUp(outputs: Record<string, unknown> = {}) {
+  const dir = await temporaryFolder()
+  const config = join(dir, 'config.json')
+  const content = {
+    globals: { id: '1', name: 'test', persistence: { type: 'filesystem', config: { directory_name: dir } } },
+    outputs: { one: { type: 'file', config: { path: join(dir, 'one.ndjson') } }, ...outputs },
+    inputs: { tap: { type: 'proofpoint_tap', id: '12345', credentials: { username: 'u', password: 'p' }, services: { clicksBlocked: {} } } },
+  }
+  await writeFile(config, JSON.stringify(content))
+  await writeFile(join(dir, 'fussy.mjs'), FUSSY)
+  const buffer = await openBuffer(dir)
+  await openShares(buffer, Object.keys(content.outputs).map((name) => ({ name, startFrom: 'now' })))
+  const told = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+  onTestFinished(() => told.mockRestore())
+  const run = (options: Partial<ReplayOptions> = {}) =>
+    printedBy(() => replay({ config, from: START, to: START + 60 * MINUTE_MS, service: [], output: [], by: 'pull-time', ...options }))
+  return { dir, buffer, run, told: () => told.mock.calls.flat().join(''), sentTo: (name: string) => readFile(join(dir, `${name}.ndjson`), 'utf8').catch(() => '') }
+}
+
+test('from is inclusive and to is not; a service of an input that is gone can be named', async () => {
+  const { buffer, run, sentTo } = await setUp()
+  for (let n = 0; n < 4; n += 1) await buffer.append(unitOf({ chunks: [numbered(n, 1)], pulledAt: START + n * MINUTE_MS }))
+  await buffer.append(unitOf({ chunks: [numbered(7, 1)], pulledAt: START + MINUTE_MS, inputId: '99999', service: 'messagesBlocked' }))
+  const { code, text } = await run({ from: START + MINUTE_MS, to: START + 3 * MINUTE_MS })
+  expect(code).toBe(0)
+  expect(text).toBe('OUTPUT  SERVICE                SENT  REFUSED\none     tap/clicksBlocked      2     0\none     99999/messagesBlocked  1     0\n')
+  expect((await sentTo('one')).match(/"n":\d/g)?.toSorted()).toEqual(['"n":1', '"n":2', '"n":7'])
+  expect((await run({ service: ['messagesBlocked'] })).text).toContain('one     99999/messagesBlocked  1     0\n')
+})
+
+test('event times are those of clicks and messages, and an event without any has that of its pull', async () => {
+  const { buffer, run, sentTo } = await setUp()
+  const at = (minute: number): string => new Date(START + minute * MINUTE_MS).toISOString()
+  const events = [`{"n":1,"clickTime":"${at(1)}"}`, `{"n":2,"messageTime":"${at(2)}"}`, `{"n":3,"messageTime":"${at(3)}"}`, '{"n":4}', '{"n":5,"clickTime":"soon"}', `{"n":6,"clickTime":"${at(9)}"}`]
+  await buffer.append(unitOf({ chunks: [events], pulledAt: START + 2 * MINUTE_MS }))
+  await buffer.append(unitOf({ chunks: [['{"n":7}']], pulledAt: START + 5 * MINUTE_MS }))
+  expect((await run({ by: 'event-time', from: START + 2 * MINUTE_MS, to: START + 3 * MINUTE_MS })).code).toBe(0)
+  expect((await sentTo('one')).match(/"n":\d/g)).toEqual(['"n":2', '"n":4', '"n":5'])
+})
+
+test("an output's services and transforms apply; what it refuses is kept as dead letters and counted, once", async () => {
+  const { dir, buffer, run } = await setUp({
+    fussy: { type: './fussy.mjs', services: ['clicksBlocked'], transforms: [{ filter: { drop: { field: '/n', equals: 0 } } }] },
+  })
+  await buffer.append(unitOf({ chunks: [numbered(0, 5), numbered(5, 5)], pulledAt: START }))
+  await buffer.append(unitOf({ service: 'messagesBlocked', chunks: [numbered(0, 3)], pulledAt: START }))
+  const dry = await run({ dryRun: true })
+  expect(dry.text).toContain('fussy   tap/clicksBlocked    9              0\n')
+  expect(dry.text).toContain('one     tap/messagesBlocked  3              0\n')
+  const { code, text } = await run({ output: ['fussy'] })
+  expect(code).toBe(0)
+  expect(text).toBe('OUTPUT  SERVICE            SENT  REFUSED\nfussy   tap/clicksBlocked  4     5\n5 refused for good; they are kept as dead letters\n')
+  const { outputs } = await buffer.snapshot()
+  expect(outputs.map(({ name, deadLetters, backlogEvents }) => [name, deadLetters, backlogEvents])).toEqual([['fussy', 5, 13], ['one', 0, 13]])
+  expect(await readFile(join(dir, 'one.ndjson'), 'utf8').catch(() => 'none')).toBe('none')
+})
+
+test('an output that cannot be made leaves nothing behind to resume', async () => {
+  const { dir, buffer, run } = await setUp({ gone: { type: './gone.mjs' } })
+  await buffer.append(unitOf({ chunks: [numbered(0, 5)], pulledAt: START }))
+  await expect(run()).rejects.toThrow(/gone\.mjs/)
+  expect((await readdir(dir)).filter((name) => name.startsWith('replay-'))).toEqual([])
+})
+
+test('a pace lets so many events pass in a second, whoever asks', async () => {
+  const clock = new VirtualClock(0)
+  const pace = new Pace(100, clock)
+  const { signal } = new AbortController()
+  const at: number[] = []
+  const take = async (events: number): Promise<void> => {
+    await pace.take(events, signal)
+    at.push(clock.monotonic())
+  }
+  const all = Promise.all([take(10), take(20), take(10), take(1)])
+  await clock.advance(5_000)
+  await all
+  expect(at).toEqual([0, 100, 300, 400])
+  const late = take(5)
+  await clock.advance(0)
+  await late
+  expect(at.at(-1)).toBe(5_000)
+})
+
+test('the bar is as far as the slowest output and never wraps', () => {
+  const line = bar([{ output: 'a', fraction: 1, sent: 10, waitsFor: null }, { output: 'b', fraction: 0.5, sent: 5, waitsFor: 'no\u001b[2Jbody is there' }], 200)
+  expect(line).toBe('[############............]  50 %  a 10 sent  b 5 sent (waits: no [2Jbody is there)')
+  expect(bar([{ output: 'a'.repeat(300), fraction: 1, sent: 10, waitsFor: null }], 80)).toHaveLength(79)
+})
