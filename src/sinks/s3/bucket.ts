@@ -22,7 +22,7 @@ export interface Upload {
 export interface Connection {
   /** Resolves when the object is stored. */
   put(key: string, body: Uint8Array, signal: AbortSignal): Promise<void>
-  begin(key: string): Promise<Upload>
+  begin(key: string, signal: AbortSignal): Promise<Upload>
   /** Resolves with the part's ETag. `number` begins at 1. */
   putPart(upload: Upload, number: number, body: Uint8Array, signal: AbortSignal): Promise<string>
   /** Resolves when the object is stored. */
@@ -86,8 +86,8 @@ export class Bucket {
         const { ETag } = await call(signal, async (options) => this.#client.send(new PutObjectCommand({ Bucket, Key, Body, ...sized(Body), ...type }), options))
         given(ETag, 'an ETag')
       },
-      begin: async (key) => {
-        const { UploadId } = await call(late, async (options) => this.#client.send(new CreateMultipartUploadCommand({ Bucket, Key: key, ...type }), options))
+      begin: async (key, signal) => {
+        const { UploadId } = await call(signal, async (options) => this.#client.send(new CreateMultipartUploadCommand({ Bucket, Key: key, ...type }), options))
         return { key, id: given(UploadId, 'an upload id') }
       },
       putPart: async ({ key: Key, id: UploadId }, PartNumber, Body, signal) => {

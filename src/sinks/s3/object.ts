@@ -7,7 +7,10 @@ export const PART_BYTES = 8 * 1024 * 1024
 
 export interface ObjectOptions {
   readonly connection: Connection
+  /** Nothing is begun once it aborts. */
   readonly signal: AbortSignal
+  /** Aborts later: what is under way may come to its end, for a part that S3 has not yet stored when its upload is taken away may stay behind. */
+  readonly cut: AbortSignal
   readonly gzip: boolean
   /** What the key begins with; the name, made from the content, follows. */
   readonly keyBefore: string
@@ -32,6 +35,7 @@ export class S3Object {
   #pieces: Uint8Array[] = []
   #bytes = 0
   #upload: Promise<Upload> | null = null
+  #underWay: Promise<unknown> = Promise.resolve()
 
   constructor(options: ObjectOptions) {
     this.#options = options
@@ -49,15 +53,15 @@ export class S3Object {
   async store(): Promise<void> {
     this.#keep(await this.#encoder.end())
     await this.#putFullParts()
-    const { connection, signal } = this.#options
+    const { connection, signal, cut } = this.#options
     const rest = Buffer.concat(this.#pieces.splice(0))
     if (this.#upload === null) {
       await connection.put(this.#key(this.#hash.digest()), rest, signal)
       return
     }
     const upload = await this.#upload
-    if (rest.length > 0) this.#etags.push(await connection.putPart(upload, this.#etags.length + 1, rest, signal))
-    await connection.complete(upload, this.#etags, signal)
+    if (rest.length > 0) await this.#putPart(upload, rest)
+    await this.#let(async () => connection.complete(upload, this.#etags, cut))
     this.#upload = null
   }
 
@@ -65,6 +69,7 @@ export class S3Object {
   async giveUp(): Promise<Upload | null> {
     this.#encoder.close()
     this.#pieces = []
+    await this.#underWay
     // One that has failed to begin is none.
     return (await this.#upload?.catch(() => null)) ?? null
   }
@@ -78,16 +83,33 @@ export class S3Object {
 
   async #putFullParts(): Promise<void> {
     while (this.#bytes > PART_BYTES) {
-      const { connection, signal } = this.#options
       const all = Buffer.concat(this.#pieces)
       // A copy, or it would hold the whole in memory.
       this.#pieces = [Buffer.from(all.subarray(PART_BYTES))]
       this.#bytes -= PART_BYTES
-      signal.throwIfAborted()
-      this.#upload ??= connection.begin(this.#key(createHash('sha256').update(this.#first ?? '').update(this.#options.runId).digest()))
-      const upload = await this.#upload
-      this.#etags.push(await connection.putPart(upload, this.#etags.length + 1, all.subarray(0, PART_BYTES), signal))
+      await this.#putPart(await this.#begun(), all.subarray(0, PART_BYTES))
+      // Its memory is given back now and not when the garbage collector comes round to it.
+      all.buffer.transfer(0)
     }
+  }
+
+  async #begun(): Promise<Upload> {
+    const { connection, cut, runId } = this.#options
+    const key = this.#key(createHash('sha256').update(this.#first ?? '').update(runId).digest())
+    this.#upload ??= this.#let(async () => connection.begin(key, cut))
+    return this.#upload
+  }
+
+  async #putPart(upload: Upload, body: Uint8Array): Promise<void> {
+    const { connection, cut } = this.#options
+    this.#etags.push(await this.#let(async () => connection.putPart(upload, this.#etags.length + 1, body, cut)))
+  }
+
+  async #let<T>(request: () => Promise<T>): Promise<T> {
+    this.#options.signal.throwIfAborted()
+    const running = request()
+    this.#underWay = running.catch(() => undefined)
+    return running
   }
 
   #key(hash: Buffer): string {

@@ -13,6 +13,8 @@ export interface S3ShipmentParts {
   readonly config: Pick<S3Config, 'prefix' | 'gzip'>
   readonly connection: Connection
   readonly signal: AbortSignal
+  /** Aborts some time after it, for what is under way. */
+  readonly cut: AbortSignal
   readonly runId: string
 }
 
@@ -37,14 +39,14 @@ export class S3Shipment {
     for (const place of [...this.#open.keys()]) await this.#store(place)
   }
 
-  /** The uploads that are begun and will never be completed. Nothing more is written then. */
+  /** The uploads that are begun and will never be completed, when nothing is under way any more. */
   async giveUp(): Promise<readonly Upload[]> {
     const uploads = await Promise.all([...this.#open.values()].map(async (object) => object.giveUp()))
     return uploads.filter((upload) => upload !== null)
   }
 
   async #objectOf({ service, pulledAt }: Batch): Promise<S3Object> {
-    const { connection, signal, runId, config: { prefix, gzip } } = this.#parts
+    const { config: { prefix, gzip }, ...parts } = this.#parts
     const time = new Date(pulledAt).toISOString()
     const place = `${prefix}${service}/${time.slice(0, 13).replace(/[-T]/g, '/')}/`
     const open = this.#open.get(place)
@@ -52,7 +54,7 @@ export class S3Shipment {
     const [oldest] = this.#open.keys()
     if (oldest !== undefined && this.#open.size >= MAX_OPEN_OBJECTS) await this.#store(oldest)
     const keyBefore = `${place}${time.replace(/[-:.]/g, '')}-`
-    const object = new S3Object({ connection, signal, gzip, runId, keyBefore, keyAfter: gzip ? '.ndjson.gz' : '.ndjson' })
+    const object = new S3Object({ ...parts, gzip, keyBefore, keyAfter: gzip ? '.ndjson.gz' : '.ndjson' })
     this.#open.set(place, object)
     return object
   }

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
-import { describeError } from '../../pipeline/errors.ts'
 import type { Batch } from '../../pipeline/event.ts'
 import type { ShipmentContext, Sink } from '../../pipeline/sink.ts'
 import { Bucket, type Connection, type Upload } from './bucket.ts'
 import type { S3Config } from './config.ts'
 import { S3Shipment } from './shipment.ts'
+import { Unfinished } from './unfinished.ts'
 
 export interface S3Settings {
   /** The output's name in the YAML, for the log. */
@@ -17,9 +17,9 @@ export interface S3Settings {
 
 /** Each holds less than a part of every object that it has open. */
 const MAX_SHIPMENTS_IN_FLIGHT = 2
-/** How long a shipment that was given up may take to take its uploads away. */
+/** Of a shipment that was given up: how long a request that is under way may still take, and how long until its uploads are taken away. */
+const CUT_MS = 500
 const CLEANUP_MS = 1_000
-const MAX_LEFT_OVER = 100
 /** Never becomes an object. */
 const CHECK_NAME = '.tap-collector-check'
 
@@ -32,37 +32,34 @@ class S3Sink implements Sink {
   readonly maxShipmentsInFlight = MAX_SHIPMENTS_IN_FLIGHT
   readonly #config: S3Config
   readonly #clock: Clock
-  readonly #log: Logger
   readonly #bucket: Bucket
+  readonly #unfinished: Unfinished
   readonly #runId = randomUUID()
   readonly #closing = new AbortController()
   readonly #open = new Set<Promise<unknown>>()
-  /** Uploads that could not be taken away when their shipment failed. */
-  #leftOver: Upload[] = []
-  #isForbiddenTold = false
 
   constructor(config: S3Config, { name, clock, log }: S3Settings) {
     this.#config = config
     this.#clock = clock
-    this.#log = log.child({ output: name })
+    this.#unfinished = new Unfinished(config.bucket, log.child({ output: name }))
     this.#bucket = new Bucket(config, clock, this.#closing.signal)
   }
 
   ship({ signal }: ShipmentContext): (batches: AsyncIterable<Batch>) => Promise<void> {
     return async (batches) =>
-      this.#connected(signal, (connection, own) => {
-        const shipment = new S3Shipment({ config: this.#config, connection, signal: own, runId: this.#runId })
-        const work = shipment.run(batches).then(async () => this.#takeAway(connection, this.#leftOver.splice(0)))
-        return { work, giveUp: async () => this.#takeAway(connection, await shipment.giveUp()) }
+      this.#connected(signal, (connection, own, cut) => {
+        const shipment = new S3Shipment({ config: this.#config, connection, signal: own, cut, runId: this.#runId })
+        const work = shipment.run(batches).then(async () => this.#unfinished.takeAwayLeftOver(connection))
+        return { work, giveUp: async () => shipment.giveUp() }
       })
   }
 
   /** An upload that is begun and taken away needs the very rights that a shipment needs, and leaves nothing. */
   async check(signal: AbortSignal): Promise<void> {
-    await this.#connected(signal, (connection) => {
-      const begun = connection.begin(`${this.#config.prefix}${CHECK_NAME}`)
-      const giveUp = async (): Promise<void> => this.#takeAway(connection, await begun.then((upload) => [upload], () => []))
-      return { work: begun.then(giveUp), giveUp }
+    await this.#connected(signal, (connection, _own, cut) => {
+      const begun = connection.begin(`${this.#config.prefix}${CHECK_NAME}`, cut)
+      const work = begun.then(async (upload) => this.#unfinished.takeAway(connection, [upload]))
+      return { work, giveUp: async () => begun.then((upload) => [upload], () => []) }
     })
   }
 
@@ -73,8 +70,9 @@ class S3Sink implements Sink {
   }
 
   /** Ends with the work, and soon after the signal or `close`; then nothing of its connections is left. */
-  async #connected(signal: AbortSignal, begin: (connection: Connection, own: AbortSignal) => Work): Promise<void> {
+  async #connected(signal: AbortSignal, begin: (connection: Connection, own: AbortSignal, cut: AbortSignal) => Work): Promise<void> {
     const own = new AbortController()
+    const cut = new AbortController()
     const late = new AbortController()
     const aborted = Promise.withResolvers<never>()
     const sources = [signal, this.#closing.signal]
@@ -90,12 +88,19 @@ class S3Sink implements Sink {
       try {
         if (sources.some((source) => source.aborted)) abort()
         own.signal.throwIfAborted()
-        const { work, giveUp } = begin(connection, own.signal)
+        const { work, giveUp } = begin(connection, own.signal, cut.signal)
         try {
           await Promise.race([aborted.promise, work])
         } catch (error) {
-          const cancel = this.#clock.after(CLEANUP_MS, () => late.abort(error))
-          await giveUp().finally(cancel)
+          const cancels = [this.#clock.after(CUT_MS, () => cut.abort(error)), this.#clock.after(CLEANUP_MS, () => late.abort(error))]
+          try {
+            const uploads = await giveUp()
+            await this.#unfinished.takeAway(connection, uploads)
+            // A part that was cut off may be stored only now.
+            if (cut.signal.aborted) this.#unfinished.leaveOver(uploads)
+          } finally {
+            for (const cancel of cancels) cancel()
+          }
           throw error
         }
       } finally {
@@ -113,28 +118,10 @@ class S3Sink implements Sink {
       this.#open.delete(running)
     }
   }
-
-  /** Those that cannot be taken away now are tried again behind the next shipment, unless S3 forbids it. */
-  async #takeAway(connection: Connection, uploads: readonly Upload[]): Promise<void> {
-    for (const upload of uploads) {
-      try {
-        if ((await connection.abort(upload)) === 'forbidden') this.#warnOfForbidden()
-      } catch (error) {
-        this.#log.debug(`an unfinished upload of ${upload.key} stays for now: ${describeError(error)}`)
-        this.#leftOver = [...this.#leftOver, upload].slice(-MAX_LEFT_OVER)
-      }
-    }
-  }
-
-  #warnOfForbidden(): void {
-    if (this.#isForbiddenTold) return
-    this.#isForbiddenTold = true
-    this.#log.warn(`unfinished uploads stay in bucket ${this.#config.bucket}: allow s3:AbortMultipartUpload below prefix, or have a lifecycle rule remove them`)
-  }
 }
 
 interface Work {
   readonly work: Promise<void>
-  /** Called once, where the work has failed or was given up. */
-  readonly giveUp: () => Promise<void>
+  /** Called once, where the work has failed or was given up: the uploads to take away. */
+  readonly giveUp: () => Promise<readonly Upload[]>
 }

@@ -51,11 +51,7 @@ export class Gateway {
         this.#answer(asked, request.socket, response)
       })
     })
-    this.#server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket)
-      socket.on('error', () => undefined)
-      socket.once('close', () => this.#sockets.delete(socket))
-    })
+    this.#server.on('connection', (socket: Socket) => this.#note(socket))
     this.#server.on('tlsClientError', () => undefined)
   }
 
@@ -63,6 +59,7 @@ export class Gateway {
     return `https://localhost:${this.#port}`
   }
 
+  /** On both its sides. */
   get openConnections(): number {
     return this.#sockets.size
   }
@@ -92,6 +89,12 @@ export class Gateway {
     await closed
   }
 
+  #note(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.on('error', () => undefined)
+    socket.once('close', () => this.#sockets.delete(socket))
+  }
+
   #answer(asked: Asked, socket: Socket, response: ServerResponse): void {
     const trouble = typeof this.trouble === 'function' ? this.trouble(asked) : this.trouble
     if (trouble === 'stalls') return
@@ -109,6 +112,7 @@ export class Gateway {
       response.writeHead(answer.statusCode ?? 500, answer.headers)
       answer.pipe(response)
     })
+    forwarded.on('socket', (own) => this.#note(own))
     forwarded.on('error', () => socket.destroy())
     forwarded.end(body)
   }
