@@ -1,4 +1,4 @@
-# The collector in one small image. Its folders are those of the old collector: /devo-collector/{config,certs,state}.
+# The collector in one small image. Its folders are those of the old collector: /devo-collector/{config,certs,credentials,state}.
 FROM node:24-slim AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
@@ -16,9 +16,11 @@ COPY --from=build /build/node_modules /opt/tap-collector/node_modules
 COPY --from=build /build/schemas /opt/tap-collector/schemas
 COPY --from=build /build/dist /opt/tap-collector/dist
 WORKDIR /devo-collector
-RUN mkdir config certs state && chown 1000:1000 state
-# By number: a cluster that forbids root can check it.
-USER 1000:1000
+RUN mkdir config certs credentials state && chown 1000:1000 state
 EXPOSE 8080
-ENTRYPOINT ["node", "/opt/tap-collector/dist/cli.js"]
+# Whether it lives. Whether it makes progress is what /readyz tells, with the reasons; a restart would not help there.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["node", "-e", "fetch('http://127.0.0.1:8080/healthz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+# No USER: as root it does nothing but become the owner of state/, whoever that is on the machine. With --user, and in a cluster that forbids
+# root (runAsUser: 1000), it is not root for a moment. It writes to state/ alone: the rest of the image may be read-only.
+ENTRYPOINT ["node", "/opt/tap-collector/dist/container.js"]
 CMD ["run"]

@@ -26,6 +26,8 @@ export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Default: the Node that runs the tests. */
   readonly node?: string
+  /** Default: the built executable. */
+  readonly cli?: string
   /** Leaves standard output unread, as a reader that hangs does. */
   readonly leaveStdout?: boolean
 }
@@ -41,8 +43,8 @@ export class Collector {
   readonly #changed = new Set<() => void>()
   #isOver = false
 
-  constructor(args: readonly string[], { cwd, env = {}, node = process.execPath, leaveStdout = false }: SpawnOptions = {}) {
-    this.#child = spawn(node, [CLI, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH, ...env } })
+  constructor(args: readonly string[], { cwd, env = {}, node = process.execPath, cli = CLI, leaveStdout = false }: SpawnOptions = {}) {
+    this.#child = spawn(node, [cli, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH, ...env } })
     for (const name of ['stdout', 'stderr'] as const) {
       if (name === 'stdout' && leaveStdout) continue
       this.#child[name]?.setEncoding('utf8').on('data', (text: string) => this.#read(name, text))
