@@ -4,6 +4,8 @@ import type { Clock } from '../pipeline/clock.ts'
 /** Takes away what the terminal shows in its last line. */
 export const CLEAR_LINE = '\r\x1b[K'
 const BAR_CHARACTERS = 24
+/** Of a terminal that does not tell. */
+const COLUMNS = 80
 const BAR_EVERY_MS = 250
 const LINE_EVERY_MS = 5_000
 
@@ -27,7 +29,7 @@ interface ProgressOptions {
 export function showProgress({ id, look, clock, log }: ProgressOptions): () => void {
   const isTerminal = process.stderr.isTTY
   const show = (): void => {
-    if (isTerminal) process.stderr.write(CLEAR_LINE + bar(look(), process.stderr.columns))
+    if (isTerminal) process.stderr.write(CLEAR_LINE + bar(look(), process.stderr.columns || COLUMNS))
     else for (const line of look()) tell(line, id, log)
   }
   let cancel = (): void => undefined

@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto'
 import type { Cursor } from './buffer.ts'
+import { FatalError } from './errors.ts'
 import type { ReplayStore } from './replay-store.ts'
 import { ServiceCounts } from './service-counts.ts'
 import type { DeadLetter } from './unit.ts'
@@ -11,12 +13,16 @@ interface ReplayPositionsOptions {
   readonly outputs: readonly string[]
 }
 
-/** How far each output of a replay is, kept in the buffer's own way after every shipment. */
+/**
+ * How far each output of a replay is, kept in the buffer's own way after every shipment. Whoever goes on with it has it: a process that was believed
+ * to be dead finds that out before it saves anything more, and ends.
+ */
 export class ReplayPositions {
   readonly #options: ReplayPositionsOptions
   #cursors: Readonly<Record<string, Cursor>>
   readonly #kept = new WeakSet<DeadLetter>()
   readonly #refused = new Map<string, ServiceCounts>()
+  readonly #run = randomUUID()
   #tail: Promise<unknown> = Promise.resolve()
 
   /** `saved`: where it goes on. */
@@ -40,15 +46,20 @@ export class ReplayPositions {
     return counts
   }
 
-  /** Makes it known under its id, before anything is sent. */
+  /** Makes it known under its id, and ours, before anything is sent. */
   async begin(): Promise<void> {
     await this.#inTurn(() => this.#save(this.#cursors))
   }
 
-  /** First the letters: a kill between the two keeps one twice and loses none. A commit that is tried again brings the same ones. */
+  /**
+   * First the letters: a kill between the two keeps one twice and loses none. A commit that is tried again brings the same ones. Throws FatalError
+   * where another process goes on with the replay.
+   */
   async commit(output: string, cursor: Cursor, deadLetters: readonly DeadLetter[]): Promise<void> {
     await this.#inTurn(async () => {
       const { store, id } = this.#options
+      if (id !== null && (await store.load(id))?.run !== this.#run)
+        throw new FatalError(`another process goes on with the replay ${id}, or has ended it; this one leaves it to that`)
       const letters = deadLetters.filter((letter) => !this.#kept.has(letter))
       if (letters.length > 0 && id !== null) await store.keep(output, letters)
       for (const letter of letters) {
@@ -69,7 +80,7 @@ export class ReplayPositions {
 
   async #save(cursors: Readonly<Record<string, Cursor>>): Promise<void> {
     const { store, id, request } = this.#options
-    if (id !== null) await store.save(id, { request, cursors })
+    if (id !== null) await store.save(id, { request, run: this.#run, cursors })
   }
 
   async #inTurn(work: () => Promise<void>): Promise<void> {

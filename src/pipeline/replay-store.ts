@@ -7,6 +7,8 @@ import type { DeadLetter } from './unit.ts'
 export interface SavedReplay {
   /** What was asked for, as text: a replay goes on only for the same. */
   readonly request: string
+  /** The process that has it now. */
+  readonly run: string
   /** How far each output is. */
   readonly cursors: Readonly<Record<string, Cursor>>
 }

@@ -22,7 +22,7 @@ export interface CollectorSetup {
 export const script = (name: string): URL => new URL(name, import.meta.url)
 export const INPUT_ID = '12345'
 export const SERVICE = 'messagesDelivered'
-const CLI = new URL('../../dist/cli.js', import.meta.url)
+export const CLI = new URL('../../dist/cli.js', import.meta.url)
 
 /** The two remote sides as processes of their own, and a folder for the collector. */
 export class Bench {

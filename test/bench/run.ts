@@ -8,6 +8,7 @@ import { measureBacklog } from './backlog.ts'
 import { Bench } from './bench.ts'
 import { measureCatchUp } from './catch-up.ts'
 import { measureIdle } from './idle.ts'
+import { measureReplay } from './replay.ts'
 import { runKafkaCases } from './kafka/cases.ts'
 import { KafkaSide } from './kafka/side.ts'
 import { HEAD, median, print, row } from './table.ts'
@@ -44,7 +45,8 @@ async function runEmbedded(): Promise<void> {
     rows.push(row(`naive loop, ${size} MB`, base, null), row(`collector, ${size} MB`, median(collector), base))
   }
   console.error('a full buffer ...')
-  rows.push(row('collector, a full buffer', await measureBacklog(bench, (quick ? 100 : 300) * MB), null))
+  const backlog = await measureBacklog(bench, (quick ? 100 : 300) * MB)
+  rows.push(row('collector, a full buffer', backlog, null), row('replay, the same buffer', await measureReplay(bench, backlog.events), backlog))
   print(HEAD, rows)
   console.error('start and idle ...')
   console.log(`\n${await measureIdle(quick ? 10 : 30)}`)

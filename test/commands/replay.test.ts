@@ -1,10 +1,13 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { openEmbeddedReplay } from '../../src/buffers/embedded/replay.ts'
 import { bar } from '../../src/commands/replay-progress.ts'
 import { replay } from '../../src/commands/replay.ts'
 import type { ReplayOptions } from '../../src/commands/replay-request.ts'
+import { FatalError } from '../../src/pipeline/errors.ts'
 import { Pace } from '../../src/pipeline/pace.ts'
+import { ReplayPositions } from '../../src/pipeline/replay-positions.ts'
 import { numbered, openShares, unitOf } from '../contract/buffer-units.ts'
 import { openBuffer, temporaryFolder } from '../pipeline/support.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
@@ -97,6 +100,24 @@ test('an output that cannot be made leaves nothing behind to resume', async () =
   await buffer.append(unitOf({ chunks: [numbered(0, 5)], pulledAt: START }))
   await expect(run()).rejects.toThrow(/gone\.mjs/)
   expect((await readdir(dir)).filter((name) => name.startsWith('replay-'))).toEqual([])
+})
+
+test('a process that was believed to be dead ends when it finds that another goes on with its replay', async () => {
+  const { dir, buffer } = await setUp()
+  await buffer.append(unitOf({ chunks: [numbered(0, 5)], pulledAt: START }))
+  const store = openEmbeddedReplay({ dir, maxSizeBytes: 1e9, pulled: { from: START, to: START + 1 } })
+  if (store === null) throw new Error('the buffer is there')
+  onTestFinished(() => store.close())
+  const options = { store, id: '00000001', request: 'r', outputs: ['one'] }
+  const [old, newer] = [new ReplayPositions(options), new ReplayPositions(options)]
+  await old.begin()
+  await old.commit('one', '0+2', [])
+  await newer.begin()
+  await expect(old.commit('one', '0+3', [])).rejects.toThrow('another process goes on with the replay 00000001')
+  await newer.commit('one', store.end, [])
+  expect(newer.isDone('one')).toBe(true)
+  await newer.forget()
+  await expect(old.commit('one', '0+3', [])).rejects.toThrow(FatalError)
 })
 
 test('a pace lets so many events pass in a second, whoever asks', async () => {

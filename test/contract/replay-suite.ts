@@ -96,7 +96,7 @@ export function replayContract(name: string, makeHarness: () => Promise<ReplayHa
       await buffer.append(unitOf({ chunks: [numbered(0, 10)] }))
       const store = await replay()
       expect(await store.load(ID)).toBeNull()
-      const saved = { request: '--from x', cursors: { a: (await stepsOf(store, { maxEvents: 3 }))[0]?.cursor ?? '', b: store.begin } }
+      const saved = { request: '--from x', run: 'r1', cursors: { a: (await stepsOf(store, { maxEvents: 3 }))[0]?.cursor ?? '', b: store.begin } }
       await store.save(ID, saved)
       expect(await (await replay()).load(ID)).toEqual(saved)
       await store.save(ID, { ...saved, cursors: { a: store.end, b: store.end } })

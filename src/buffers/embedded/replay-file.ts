@@ -47,10 +47,10 @@ export class ReplayFiles {
 function parse(text: string): SavedReplay | null {
   try {
     const parsed: unknown = JSON.parse(text)
-    if (typeof parsed !== 'object' || parsed === null || !('request' in parsed) || !('cursors' in parsed)) return null
-    const { request, cursors } = parsed
-    if (typeof request !== 'string' || typeof cursors !== 'object' || cursors === null) return null
-    return { request, cursors: Object.fromEntries(Object.entries(cursors).map(([output, cursor]) => [output, String(cursor)])) }
+    if (typeof parsed !== 'object' || parsed === null || !('request' in parsed) || !('run' in parsed) || !('cursors' in parsed)) return null
+    const { request, run, cursors } = parsed
+    if (typeof request !== 'string' || typeof run !== 'string' || typeof cursors !== 'object' || cursors === null) return null
+    return { request, run, cursors: Object.fromEntries(Object.entries(cursors).map(([output, cursor]) => [output, String(cursor)])) }
   } catch {
     return null
   }

@@ -27,7 +27,13 @@ interface Head extends Pull {
 interface Ends {
   readonly removed: number
   readonly appended: number
+}
+
+/** Of the pulls that are wanted: behind which chunk they begin, and with which one they end. */
+interface Found {
   readonly oldestPull: number | null
+  readonly before: number | null
+  readonly last: number | null
 }
 
 interface HeadPage {
@@ -95,20 +101,20 @@ class EmbeddedReplay implements ReplayStore {
       return { removedChunk, heads: heads.all(Math.max(after, removedChunk), upTo) }
     })
     this.#row = db.prepare(`SELECT ${CHUNK_COLUMNS} FROM chunks WHERE chunk = ?`)
-    const ends = db
-      .prepare<[], Ends>('SELECT removed_chunk AS removed, appended_chunk AS appended, (SELECT min(pulled_at) FROM chunks) AS oldestPull FROM log')
-      .get() ?? { removed: 0, appended: 0, oldestPull: null }
-    const { first, last } = db
-      .prepare<[number, number], { first: number | null; last: number | null }>(
-        'SELECT min(chunk) - 1 AS first, max(chunk) AS last FROM chunks WHERE pulled_at >= ? AND pulled_at < ?',
+    const { removed: removedChunk, appended } = db.prepare<[], Ends>('SELECT removed_chunk AS removed, appended_chunk AS appended FROM log').get() ?? { removed: 0, appended: 0 }
+    // Pulls need not be in the order of their chunks: one look at the beginning of every row.
+    const { oldestPull, before, last } = db
+      .prepare<{ from: number; to: number }, Found>(
+        `SELECT min(pulled_at) AS oldestPull, min(chunk) FILTER (WHERE pulled_at >= @from AND pulled_at < @to) - 1 AS before,
+          max(chunk) FILTER (WHERE pulled_at >= @from AND pulled_at < @to) AS last FROM chunks`,
       )
-      .get(finite(from), finite(to)) ?? { first: null, last: null }
-    this.#first = first ?? ends.appended
-    this.#last = last ?? ends.appended
+      .get({ from: finite(from), to: finite(to) }) ?? { oldestPull: null, before: null, last: null }
+    this.#first = before ?? appended
+    this.#last = last ?? appended
     this.begin = replayCursor({ chunk: this.#first, events: 0 })
     this.end = replayCursor({ chunk: this.#last, events: 0 })
-    this.oldestPull = ends.oldestPull
-    this.hasRemoved = ends.removed > 0
+    this.oldestPull = oldestPull
+    this.hasRemoved = removedChunk > 0
   }
 
   async *steps({ from, to, isWanted, maxEvents }: ReplayStepsOptions): AsyncGenerator<BatchStep, void, undefined> {

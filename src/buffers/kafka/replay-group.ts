@@ -8,6 +8,7 @@ import type { Topics } from './topics.ts'
 /** What stands beside each offset: the outputs of a replay share a group, whose own offset is that of the slowest. */
 interface Beside {
   readonly request: string
+  readonly run: string
   readonly offsets: Readonly<Record<string, number>>
 }
 
@@ -38,15 +39,15 @@ export class ReplayGroup {
       for (const { partition, offsets: kept } of known) offsets.set(partition, kept[output] ?? offsets.get(partition) ?? 0)
       return [output, cursorOf(offsets)] as const
     })
-    return { request: first.request, cursors: Object.fromEntries(cursors) }
+    return { request: first.request, run: first.run, cursors: Object.fromEntries(cursors) }
   }
 
-  async save(id: string, { request, cursors }: SavedReplay): Promise<void> {
+  async save(id: string, { request, run, cursors }: SavedReplay): Promise<void> {
     const parsed = Object.entries(cursors).map(([output, cursor]) => [output, parseCursor(cursor)] as const)
     const offsets = new Map<number, GroupOffset>()
     for (const [partition, begin] of this.#begin) {
       const ofOutputs = Object.fromEntries(parsed.map(([output, own]) => [output, own.get(partition) ?? begin]))
-      offsets.set(partition, { offset: Math.min(...Object.values(ofOutputs)), metadata: JSON.stringify({ request, offsets: ofOutputs } satisfies Beside) })
+      offsets.set(partition, { offset: Math.min(...Object.values(ofOutputs)), metadata: JSON.stringify({ request, run, offsets: ofOutputs } satisfies Beside) })
     }
     await commitOffsets(this.#client, this.#topics.replayGroup(id), this.#topics.events, offsets)
   }
@@ -67,11 +68,11 @@ export class ReplayGroup {
 function parse(metadata: string): Beside | null {
   try {
     const parsed: unknown = JSON.parse(metadata)
-    if (typeof parsed !== 'object' || parsed === null || !('request' in parsed) || !('offsets' in parsed)) return null
-    const { request, offsets } = parsed
-    if (typeof request !== 'string' || typeof offsets !== 'object' || offsets === null) return null
+    if (typeof parsed !== 'object' || parsed === null || !('request' in parsed) || !('run' in parsed) || !('offsets' in parsed)) return null
+    const { request, run, offsets } = parsed
+    if (typeof request !== 'string' || typeof run !== 'string' || typeof offsets !== 'object' || offsets === null) return null
     const entries = Object.entries(offsets).map(([output, offset]) => [output, Number(offset)] as const)
-    return entries.every(([, offset]) => Number.isSafeInteger(offset)) ? { request, offsets: Object.fromEntries(entries) } : null
+    return entries.every(([, offset]) => Number.isSafeInteger(offset)) ? { request, run, offsets: Object.fromEntries(entries) } : null
   } catch {
     return null
   }

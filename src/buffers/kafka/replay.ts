@@ -10,8 +10,11 @@ import type { BatchStep } from '../../pipeline/step-stream.ts'
 import type { DeadLetter } from '../../pipeline/unit.ts'
 import { batchesOf, type Undecodable } from './batches.ts'
 import { cursorOf, parseCursor, type Offsets } from './cursor.ts'
+import { DeadLetterLog } from './dead-letter-log.ts'
+import { DeadLetterTally } from './dead-letter-tally.ts'
 import type { KafkaBufferOptions } from './kafka.ts'
 import { ReplayGroup } from './replay-group.ts'
+import { StateLog } from './state-log.ts'
 import { Topics, topicSpecs } from './topics.ts'
 import { deadLetterRecords } from './unit-records.ts'
 
@@ -21,7 +24,7 @@ const LOOK_BYTES = 64 * 1024
 const LOOK_MS = 200
 const NEVER = new AbortController().signal
 
-type ReplayOptions = Pick<KafkaBufferOptions, 'connection' | 'prefix' | 'partitions' | 'replicationFactor' | 'retentionMs' | 'log'> & {
+type ReplayOptions = Pick<KafkaBufferOptions, 'connection' | 'prefix' | 'partitions' | 'replicationFactor' | 'retentionMs' | 'clock' | 'log'> & {
   /** Other pulls are not wanted. Only their beginning has a place in the topic: what was moved there later is at the end of it, however old. */
   readonly pulled: PulledBetween
 }
@@ -31,7 +34,7 @@ type ReplayOptions = Pick<KafkaBufferOptions, 'connection' | 'prefix' | 'partiti
  * owes a `close`. Throws RetryableError while no broker answers, FatalError where only a person can help.
  */
 export async function openKafkaReplay(options: ReplayOptions): Promise<ReplayStore | null> {
-  const { connection, prefix, log, pulled } = options
+  const { connection, prefix, clock, log, pulled } = options
   const client = createKafkaClient(connection, log, LITTLE_PATIENCE)
   const topics = new Topics(prefix)
   try {
@@ -41,6 +44,10 @@ export async function openKafkaReplay(options: ReplayOptions): Promise<ReplaySto
     throw error
   }
   const reader = new PartitionReader(client, topics.events)
+  const closed = new AbortController()
+  const beside = [new PartitionReader(client, topics.state), new PartitionReader(client, topics.deadLetters)] as const
+  const stateLog = new StateLog(beside[0], clock, closed.signal)
+  const tally = new DeadLetterTally(new DeadLetterLog(beside[1], closed.signal), stateLog, topics)
   try {
     const start = await reader.offsets('earliest')
     const end = await reader.offsets('latest')
@@ -48,10 +55,14 @@ export async function openKafkaReplay(options: ReplayOptions): Promise<ReplaySto
     const wanted = pulled.from > 0 ? await reader.offsets({ timestamp: pulled.from }) : start
     const begin = new Map([...end].map(([partition, last]) => [partition, Math.min(Math.max(wanted.get(partition) ?? 0, start.get(partition) ?? 0), last)]))
     return new KafkaReplay({
-      topics, reader, producer: new RecordProducer(client), log, begin, end,
+      topics, reader, producer: new RecordProducer(client), tally, log, begin, end,
       group: new ReplayGroup(client, topics, begin),
       oldestPull: await oldestPullOf(reader, start, end),
       hasRemoved: [...start.values()].some((offset) => offset > 0),
+      release: async () => {
+        closed.abort(new Error('the replay is closed'))
+        await Promise.all(beside.map((other) => other.close()))
+      },
     })
   } catch (error) {
     await reader.close()
@@ -63,12 +74,15 @@ interface Parts {
   readonly topics: Topics
   readonly reader: PartitionReader
   readonly producer: RecordProducer
+  readonly tally: DeadLetterTally
   readonly log: Logger
   readonly begin: Offsets
   readonly end: Offsets
   readonly group: ReplayGroup
   readonly oldestPull: number | null
   readonly hasRemoved: boolean
+  /** Ends what is read beside the events. */
+  readonly release: () => Promise<void>
 }
 
 class KafkaReplay implements ReplayStore {
@@ -120,8 +134,9 @@ class KafkaReplay implements ReplayStore {
     return all === 0 ? 1 : Math.max(0, Math.min(1, done / all))
   }
 
-  async keep(_output: string, letters: readonly DeadLetter[]): Promise<void> {
-    const { producer, topics } = this.#parts
+  async keep(output: string, letters: readonly DeadLetter[]): Promise<void> {
+    const { producer, tally, topics } = this.#parts
+    await tally.assertRoom(output)
     await producer.send([deadLetterRecords(letters, topics)])
   }
 
@@ -138,7 +153,7 @@ class KafkaReplay implements ReplayStore {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#parts.reader.close(), this.#parts.producer.close()])
+    await Promise.all([this.#parts.reader.close(), this.#parts.producer.close(), this.#parts.release()])
   }
 
   /** Null where every partition is at its end. What the retention takes meanwhile is passed over, and told. */

@@ -71,11 +71,11 @@ test('its place is a private file; one that is damaged is told', async () => {
   const dir = temporaryFolder()
   await (await openEmbeddedBuffer(optionsFor(dir))).close()
   const store = replayOf(dir)
-  await store.save('00000001', { request: 'r', cursors: { a: '0' } })
+  await store.save('00000001', { request: 'r', run: 'x', cursors: { a: '0' } })
   const path = join(dir, 'replay-00000001.json')
   expect(statSync(path).mode & 0o777).toBe(0o600)
-  expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ request: 'r', cursors: { a: '0' } })
-  for (const text of ['', '{"request":"r"}', '{"request":"r","cursors":7}']) {
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ request: 'r', run: 'x', cursors: { a: '0' } })
+  for (const text of ['', '{"request":"r","run":"x"}', '{"request":"r","run":"x","cursors":7}', '{"request":"r","cursors":{}}']) {
     writeFileSync(path, text)
     await expect(store.load('00000001')).rejects.toThrow(/replay-00000001.json is damaged.*begin the replay anew/)
   }

@@ -18,8 +18,8 @@ describeKafka('with a real broker', () => {
 
   const make = () => {
     const { log, lines } = readableLog()
-    const options = { connection: { brokers, ssl: false as const, sasl: null }, prefix: `t${randomUUID()}`, partitions: 3, replicationFactor: null, retentionMs: 3_600_000, log }
-    return { options, lines, open: () => openKafkaBuffer({ ...options, compression: 'none', createTopics: true, clock: systemClock }) }
+    const options = { connection: { brokers, ssl: false as const, sasl: null }, prefix: `t${randomUUID()}`, partitions: 3, replicationFactor: null, retentionMs: 3_600_000, clock: systemClock, log }
+    return { options, lines, open: () => openKafkaBuffer({ ...options, compression: 'none', createTopics: true }) }
   }
 
   replayContract('the Kafka buffer', async () => {
