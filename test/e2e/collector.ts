@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 
 /** The built executable; TAP_COLLECTOR_CLI names another one, an installed package's for instance. */
-export const CLI = process.env.TAP_COLLECTOR_CLI ?? fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
+const CLI = process.env.TAP_COLLECTOR_CLI ?? fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 
 /** How long a test waits for what must happen, before it tells what happened instead. */
 export const PATIENCE_MS = 25_000
@@ -156,7 +156,7 @@ function parseEntry(line: string): LogEntry | null {
 }
 
 /** Rejects with a text that tells what was the case, instead of the runner's bare time-out. */
-export async function within<T>(work: Promise<T>, what: () => string, ms = PATIENCE_MS): Promise<T> {
+async function within<T>(work: Promise<T>, what: () => string, ms = PATIENCE_MS): Promise<T> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => late.reject(new Error(`after ${ms / 1_000} s: ${what()}`)), ms)
   try {

@@ -16,8 +16,8 @@ import type { TapEvent } from '../../src/simulator/tap-store.ts'
 import { Arrivals, parseLine, shownEvents, textOf, type ParsedLine, type Text } from './arrivals.ts'
 import { Collector, PATIENCE_MS, type Ended, type SpawnOptions } from './collector.ts'
 
-export const USERNAME = 'simulated-principal'
-export const PASSWORD = 'simulated-secret'
+const USERNAME = 'simulated-principal'
+const PASSWORD = 'simulated-secret'
 const MADE_AT = Date.now()
 /** Keys take half a second to make: each file of tests makes one set. */
 const pem = makePem()

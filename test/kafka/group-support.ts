@@ -10,7 +10,7 @@ import { RetryableError } from '../../src/pipeline/errors.ts'
 import { givenBrokers } from '../support/kafka-broker.ts'
 import { clientOf, makeTopic } from './partition-reader-support.ts'
 
-export const log = pino({ level: process.env.TEST_LOG ?? 'silent' })
+const log = pino({ level: process.env.TEST_LOG ?? 'silent' })
 /** Those of others allow none that are shorter than 6 s, unless told otherwise. */
 export const SESSION_MS = givenBrokers() === null ? 2_000 : 6_000
 

@@ -3,7 +3,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
 export const PRODUCE = 0
-export const JOIN_GROUP = 11
+const JOIN_GROUP = 11
 export const INIT_PRODUCER_ID = 22
 export const ADD_PARTITIONS_TO_TXN = 24
 export const END_TXN = 26

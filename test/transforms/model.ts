@@ -10,8 +10,8 @@ const scalar: fc.Arbitrary<Json> = fc.oneof(
   fc.constantFrom(null, true, false, 0, 1, -5, 2.5, 1e21, '', 'x', 'true', '5', 'null', 'é\u2028', '"\\', 'a{b}[c],:'),
   fc.string({ unit: 'binary', maxLength: 4 }),
 )
-export const name = fc.constantFrom(...NAMES)
-export const json: fc.Arbitrary<Json> = fc.letrec<{ value: Json }>((tie) => ({
+const name = fc.constantFrom(...NAMES)
+const json: fc.Arbitrary<Json> = fc.letrec<{ value: Json }>((tie) => ({
   value: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
     scalar,

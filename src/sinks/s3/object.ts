@@ -3,7 +3,7 @@ import type { Connection, Upload } from './bucket.ts'
 import { createEncoder, type Encoder } from './encoder.ts'
 
 /** How large the parts of an object are, all but the last: some kinds of S3 want them alike, and every one at least 5 MiB. */
-export const PART_BYTES = 8 * 1024 * 1024
+const PART_BYTES = 8 * 1024 * 1024
 
 export interface ObjectOptions {
   readonly connection: Connection

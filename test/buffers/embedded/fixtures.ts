@@ -10,7 +10,7 @@ import { systemClock } from '../../../src/pipeline/clock.ts'
 import { HOUR_MS } from '../../contract/buffer-units.ts'
 
 export const MIB = 1024 * 1024
-export const silent = pino({ level: 'silent' })
+const silent = pino({ level: 'silent' })
 
 /** A folder that is gone when the test is over. */
 export function temporaryFolder(): string {

@@ -30,7 +30,7 @@ export interface Terminator extends Kind {
 
 const HOST = '127.0.0.1'
 
-export const syslogs: readonly Syslog[] = [
+const syslogs: readonly Syslog[] = [
   // Its GnuTLS driver says goodbye only as a client.
   rsyslog('gtls', 'GnuTLS', false),
   rsyslog('ossl', 'OpenSSL', true),
