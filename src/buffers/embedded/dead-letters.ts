@@ -1,14 +1,15 @@
 import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import Database from 'better-sqlite3'
 import type { Statement } from 'better-sqlite3'
 import {
   assertRoomForDeadLetters, NO_DEAD_LETTERS, RetriesTakenError, type DeadLetterStore, type KeptAmount, type KeptDeadLetter,
 } from '../../pipeline/dead-letters.ts'
+import { RetryableError } from '../../pipeline/errors.ts'
 import type { DeadLetter } from '../../pipeline/unit.ts'
 import { checkIdentity, databasePath } from './database.ts'
 import { explainFailure, explainOpening } from './failures.ts'
-import { lockFile } from './lock.ts'
+import { lockRetries } from './lock.ts'
 import { MIGRATIONS } from './migrations.ts'
 
 const PAGE_BYTES = 4 * 1024 * 1024
@@ -121,8 +122,13 @@ function storeOf(db: Database.Database, path: string): DeadLetterStore {
       tried('writing to', () => replace.immediate())
     },
     async claimRetries() {
-      const lock = tried('locking', () => lockFile(join(dirname(path), 'retries.lock')))
+      const lock = tried('locking', () => lockRetries(dirname(path)))
       if (lock === null) throw new RetriesTakenError()
+      // Whoever moves the buffer to Kafka holds it meanwhile.
+      if (!existsSync(path)) {
+        lock.close()
+        throw new RetryableError(`${path} was moved at this moment; give the command again`)
+      }
       return { lost: NEVER, release: async () => void lock.close() }
     },
     close: async () => void db.close(),

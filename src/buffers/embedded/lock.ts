@@ -62,8 +62,13 @@ export class FolderLock {
   }
 }
 
+/** That nobody else sends dead letters of this folder again, until the close of what it gives; null where somebody does. */
+export function lockRetries(dir: string): Database.Database | null {
+  return lockFile(join(dir, 'retries.lock'))
+}
+
 /** Holds the file until the close of what it gives; null where another holds it. The kernel frees it with the process. */
-export function lockFile(path: string): Database.Database | null {
+function lockFile(path: string): Database.Database | null {
   createPrivately(path)
   const db = new Database(path, { timeout: PATIENCE_MS })
   try {

@@ -96,12 +96,14 @@ class KafkaDeadLetters implements DeadLetterStore {
   }
 
   async claimRetries(): Promise<RetryClaim> {
-    const { client, topics, clock, log, groupTimeouts, closed } = this.#parts
+    const { client, topics, stateLog, clock, log, groupTimeouts, closed } = this.#parts
     // Of the topic that has one partition, whoever made it.
     const member = new GroupMember(client, { groupId: topics.retriesGroup, topic: topics.state, clock, log, ...groupTimeouts })
     try {
       const assignment = await member.join(closed)
       if (assignment.partitions.length === 0) throw new RetriesTakenError()
+      // Whoever moves them away looks for members after he has said so.
+      assertHere((await stateLog.refresh()).layout, topics)
       const ownership = keepOwning(member, assignment, closed)
       return {
         lost: ownership.over.signal,

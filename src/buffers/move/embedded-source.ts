@@ -9,7 +9,7 @@ import type { DeadLetter, ServiceState } from '../../pipeline/unit.ts'
 import { checksumOf } from '../embedded/chunks.ts'
 import { databasePath, openDatabase } from '../embedded/database.ts'
 import { damaged, explainFailure, explainOpening } from '../embedded/failures.ts'
-import { FolderLock } from '../embedded/lock.ts'
+import { FolderLock, lockRetries } from '../embedded/lock.ts'
 import { MIGRATIONS } from '../embedded/migrations.ts'
 import { passedEventsBetween } from '../embedded/passed-over.ts'
 import { ServiceTable } from '../embedded/services.ts'
@@ -58,16 +58,16 @@ export class EmbeddedSource {
   /** The same for the same content, whoever reads it. */
   readonly identity: string
   readonly outputs: readonly SourceOutput[]
-  readonly #lock: FolderLock
+  readonly #lock: HeldFolder
   readonly #db: Database.Database
   readonly #services: ServiceTable
 
   /** Null where there is no buffer in the folder, or no longer. */
   static open(dir: string, now: number): EmbeddedSource | null {
     if (!existsSync(databasePath(dir))) return null
-    let lock: FolderLock
+    let lock: HeldFolder
     try {
-      lock = new FolderLock(dir, now)
+      lock = holdFolder(dir, now)
     } catch (error) {
       throw explainFailure(error, 'opening the state folder', dir)
     }
@@ -82,7 +82,7 @@ export class EmbeddedSource {
     return null
   }
 
-  private constructor(dir: string, lock: FolderLock) {
+  private constructor(dir: string, lock: HeldFolder) {
     this.path = databasePath(dir)
     this.#lock = lock
     this.#db = openDatabase(dir, MIGRATIONS)
@@ -220,6 +220,26 @@ export function identityOfFile(dir: string): string {
     }
   } catch (error) {
     throw explainOpening(error, 'reading', path)
+  }
+}
+
+interface HeldFolder {
+  release(): void
+}
+
+/** Against other collectors, and whoever sends dead letters again: what they take from the file would be carried over all the same. */
+function holdFolder(dir: string, now: number): HeldFolder {
+  const folder = new FolderLock(dir, now)
+  const retries = lockRetries(dir)
+  if (retries === null) {
+    folder.release()
+    throw new RetryableError(`"dead-letters retry" is under way on ${dir}; its buffer is moved as soon as that has ended`)
+  }
+  return {
+    release() {
+      retries.close()
+      folder.release()
+    },
   }
 }
 

@@ -166,13 +166,13 @@ export class KafkaSource {
   async #assertNobodyDelivers(withinMs: number): Promise<void> {
     const { clock, signal } = this.#options
     const since = clock.monotonic()
-    for (const name of (await this.#stateLog.refresh()).outputs.keys()) {
-      const group = this.topics.outputGroup(name)
+    const outputs = [...(await this.#stateLog.refresh()).outputs.keys()]
+    const senders = outputs.map((name) => ({ group: this.topics.outputGroup(name), who: `a collector delivers to the output ${name}` }))
+    for (const { group, who } of [...senders, { group: this.topics.retriesGroup, who: '"dead-letters retry" is under way' }]) {
       for (;;) {
         const { members } = await describeGroup(this.#client, group)
         if (members === 0) break
-        if (clock.monotonic() - since >= withinMs)
-          throw new FatalError(`a collector delivers to the output ${name} (its group ${group} has ${members} members); stop it first`)
+        if (clock.monotonic() - since >= withinMs) throw new FatalError(`${who} (the group ${group} has ${members} members); stop it first`)
         await clock.sleep(LOOK_AGAIN_MS, signal)
       }
     }

@@ -8,6 +8,7 @@ import Database from 'better-sqlite3'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { FolderLock } from '../../../src/buffers/embedded/lock.ts'
 import { InputWriter } from '../../../src/buffers/kafka/input-writer.ts'
+import { openKafkaDeadLetters } from '../../../src/buffers/kafka/dead-letter-store.ts'
 import { openKafkaBuffer, type KafkaBufferOptions } from '../../../src/buffers/kafka/kafka.ts'
 import { StateLog } from '../../../src/buffers/kafka/state-log.ts'
 import { Topics } from '../../../src/buffers/kafka/topics.ts'
@@ -23,7 +24,7 @@ import { RecordProducer } from '../../../src/kafka/record-producer.ts'
 import type { EventBuffer } from '../../../src/pipeline/buffer.ts'
 import { systemClock, type Clock } from '../../../src/pipeline/clock.ts'
 import { FatalError } from '../../../src/pipeline/errors.ts'
-import { INPUT, numbered, openShares, readShipment, SERVICE, unitOf } from '../../contract/buffer-units.ts'
+import { deadLetterOf, INPUT, numbered, openShares, readShipment, SERVICE, unitOf } from '../../contract/buffer-units.ts'
 import { describeKafka, sharedBroker } from '../../support/kafka.ts'
 import { contentInEmbedded, fill, kafkaOptions, log, moveOptions, openEmbedded, temporaryFolder, type Content } from './filled.ts'
 
@@ -104,7 +105,7 @@ describeKafka('a move to the embedded buffer', () => {
     const { dir, kafka, before } = await filledKafka()
     const moved = await moveToEmbedded(backOptions(dir, kafka))
     expect(moved).toMatchObject({ services: 2, outputs: 4, deadLetters: 9 })
-    expect(readdirSync(dir).sort()).toEqual(['buffer.db', 'buffer.db.moved', 'buffer.lock'])
+    expect(readdirSync(dir).sort()).toEqual(['buffer.db', 'buffer.db.moved', 'buffer.lock', 'retries.lock'])
     expect(statSync(join(dir, 'buffer.db')).mode & 0o777).toBe(0o600)
     expectSame(await contentInEmbedded(dir), before)
     const windows = (name: string): unknown[] => {
@@ -202,6 +203,11 @@ describeKafka('a move to the embedded buffer', () => {
       await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
       await expect(moveToEmbedded(backOptions(dir, kafka, { clock: QUICK_CLOCK }))).rejects.toThrow(/a collector delivers to the output devo .*; stop it first/)
     })
+    const letters = await openKafkaDeadLetters(kafka)
+    const claim = await letters.claimRetries()
+    await expect(moveToEmbedded(backOptions(dir, kafka, { clock: QUICK_CLOCK }))).rejects.toThrow(/"dead-letters retry" is under way .*; stop it first/)
+    await claim.release()
+    await letters.close()
     const lock = new FolderLock(dir, Date.now())
     try {
       await expect(moveToEmbedded(backOptions(dir, kafka))).rejects.toThrow(/in use by process/)
@@ -253,9 +259,12 @@ describeKafka('a move to the embedded buffer', () => {
     await withKafka(kafka, async (buffer) => {
       await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
       const ownership = await buffer.ownInputs(AbortSignal.timeout(20_000))
-      await buffer.append(unitOf({ chunks: [numbered(3, 3)] }))
+      await buffer.append(unitOf({ chunks: [numbered(3, 3)], deadLetters: [deadLetterOf('dropped', null), deadLetterOf('kept', null)] }))
       await ownership.release()
     })
+    const store = await openKafkaDeadLetters(kafka)
+    for await (const { id, event } of store.read()) if (Buffer.from(event).toString() === 'dropped') await store.replace([id], [])
+    await store.close()
     const admin = client.admin()
     await admin.connect()
     onTestFinished(() => admin.disconnect())
@@ -279,5 +288,6 @@ describeKafka('a move to the embedded buffer', () => {
     const { events, snapshot } = await eventsInEmbedded(dir, 'devo')
     expect(events).toEqual(numbered(2, 4))
     expect(snapshot.outputs).toMatchObject([{ name: 'devo', missedEvents: 2, deadLetters: 1, open: true }])
+    expect(snapshot.sourceDeadLetters).toBe(1)
   })
 })

@@ -5,15 +5,18 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { openDeadLettersBeside } from '../../../src/buffers/embedded/dead-letters.ts'
 import { FolderLock } from '../../../src/buffers/embedded/lock.ts'
 import { openKafkaBuffer, type KafkaBufferOptions } from '../../../src/buffers/kafka/kafka.ts'
 import { tapEventCodec } from '../../../src/buffers/kafka/tap-event.ts'
+import { EmbeddedSource } from '../../../src/buffers/move/embedded-source.ts'
 import { pointerPath, readPointer } from '../../../src/buffers/move/pointer.ts'
 import { moveToEmbedded } from '../../../src/buffers/move/to-embedded.ts'
 import { checkMoveToKafka, moveToKafka } from '../../../src/buffers/move/to-kafka.ts'
 import { createKafkaClient } from '../../../src/kafka/client.ts'
 import { PartitionReader } from '../../../src/kafka/partition-reader.ts'
 import { RecordProducer } from '../../../src/kafka/record-producer.ts'
+import { RetriesTakenError } from '../../../src/pipeline/dead-letters.ts'
 import { FatalError, RetryableError } from '../../../src/pipeline/errors.ts'
 import { openShares, unitOf } from '../../contract/buffer-units.ts'
 import { describeKafka, sharedBroker } from '../../support/kafka.ts'
@@ -77,7 +80,7 @@ describeKafka('a move to Kafka', () => {
     await moveToKafka({ ...moveOptions(dir, kafka), onBegin: async () => void (told += 1) })
     expect(told).toBe(1)
     expectSame(await contentInKafka(kafka), before)
-    expect(readdirSync(dir).sort()).toEqual(['buffer.db.moved', 'buffer.lock', 'kafka-buffer.json'])
+    expect(readdirSync(dir).sort()).toEqual(['buffer.db.moved', 'buffer.lock', 'kafka-buffer.json', 'retries.lock'])
     expect(readPointer(dir)).toEqual({ topicPrefix: kafka.prefix, brokers: kafka.connection.brokers, movedFrom: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown })
     expect(statSync(pointerPath(dir)).mode & 0o777).toBe(0o600)
 
@@ -173,6 +176,24 @@ describeKafka('a move to Kafka', () => {
     } finally {
       lock.release()
     }
+  })
+
+  test('waits until nobody sends dead letters of the folder again, and nobody begins to meanwhile', async () => {
+    const dir = await temporaryFolder()
+    await fill(dir)
+    const nowhere = moveOptions(dir, kafkaOptions(['127.0.0.1:1']))
+    const store = openDeadLettersBeside(dir)
+    const claim = await store.claimRetries()
+    const refused = await moveToKafka(nowhere).catch((error: unknown) => error)
+    expect(refused).toBeInstanceOf(RetryableError)
+    expect(String(refused)).toMatch(/"dead-letters retry" is under way .*is moved as soon as that has ended/)
+    await claim.release()
+    const source = EmbeddedSource.open(dir, Date.now())
+    await expect(store.claimRetries()).rejects.toBeInstanceOf(RetriesTakenError)
+    source?.retire(Date.now())
+    source?.close()
+    await expect(store.claimRetries()).rejects.toThrow('was moved at this moment')
+    await store.close()
   })
 
   test('that is stopped throws the reason, and leaves the folder to others', async () => {
