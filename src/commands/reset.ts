@@ -1,4 +1,5 @@
 import { HORIZON_MS, type TapInputConfig } from '../sources/proofpoint-tap/config.ts'
+import { asksForWindows } from '../sources/proofpoint-tap/services.ts'
 import { systemClock } from '../pipeline/clock.ts'
 import { ConfigurationError, describeError, type Problem } from '../pipeline/errors.ts'
 import { InputsTakenError, ownInputsSoon } from '../pipeline/own-inputs.ts'
@@ -27,7 +28,7 @@ export async function reset(
     return EXIT.failure
   }
   // A state that is gone is begun anew as a whole: a service that is not named would begin in silence.
-  const namesAll = targets.length === config.inputs.reduce((sum, { services }) => sum + services.length, 0)
+  const namesAll = targets.length === config.inputs.reduce((sum, { services }) => sum + services.filter(asksForWindows).length, 0)
   const buffer = await openBuffer(config, { clock: systemClock, log, lostState: namesAll ? 'leave' : 'refuse' }).catch((error: unknown) => {
     process.stderr.write(`Nothing was changed: ${describeError(error)}\n`)
     return null
@@ -59,7 +60,9 @@ function resolve(names: readonly string[], inputs: readonly TapInputConfig[]) {
         .filter((service) => name === service.name || name === `${input.name}/${service.name}`)
         .map((service) => ({ input, service })),
     )
-    const known = inputs.flatMap((input) => input.services.map((service) => `${input.name}/${service.name}`)).join(', ')
+    const known = inputs.flatMap((input) => input.services.filter(asksForWindows).map((service) => `${input.name}/${service.name}`)).join(', ')
+    const follows = found.some(({ service }) => !asksForWindows(service))
+    if (follows) problems.push({ path: '--service', message: `it follows the events of the other services and has no start of its own; expected one of ${known}`, value: name })
     if (found.length === 0) problems.push({ path: '--service', message: `expected one of ${known}`, value: name })
     if (found.length > 1)
       problems.push({ path: '--service', message: `there are several inputs, so name one as input/service: ${known}`, value: name })

@@ -3,6 +3,8 @@ import type { BufferSnapshot } from '../pipeline/buffer.ts'
 import { describeError } from '../pipeline/errors.ts'
 import type { Window } from '../pipeline/unit.ts'
 import { poolsOf } from '../sources/proofpoint-tap/pools.ts'
+import { asksForWindows } from '../sources/proofpoint-tap/services.ts'
+import { feedName } from '../sources/proofpoint-tap/targets.ts'
 import { readBuffer } from './buffer.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
@@ -40,6 +42,7 @@ function describe(config: CollectorConfig, snapshot: BufferSnapshot, now: number
           settled: state === undefined ? null : iso(state.settled),
           lag_seconds: state === undefined ? null : Math.max(0, Math.round((now - state.settled) / 1000)),
           last_read: state === undefined || state.readAt === 0 ? null : iso(state.readAt),
+          ...(!asksForWindows({ name }) && { backlog_events: snapshot.outputs.find((output) => output.name === feedName(input, { name }))?.backlogEvents ?? null }),
           holes: pieces(state?.holes ?? []),
           gaps: pieces(state?.gaps ?? []),
         }
@@ -58,7 +61,8 @@ function describe(config: CollectorConfig, snapshot: BufferSnapshot, now: number
 
 /** Those of the configuration, and those that are off or gone: they may still have a backlog. */
 function outputsOf(config: CollectorConfig, snapshot: BufferSnapshot) {
-  const configured = new Set(config.outputs.map(({ name }) => name))
+  const feeds = config.inputs.flatMap((input) => input.services.map((service) => feedName(input, service)))
+  const configured = new Set([...feeds, ...config.outputs.map(({ name }) => name)])
   const off = snapshot.outputs.filter(({ name }) => !configured.has(name)).map(({ name }) => ({ name, type: 'off' }))
   return [...config.outputs, ...off].map(({ name, type }) => {
     const state = snapshot.outputs.find((output) => output.name === name)
@@ -88,6 +92,7 @@ function render(report: Report): string {
       ]),
     ),
     ...services.flatMap((row) => [
+      ...(typeof row.backlog_events === 'number' && row.backlog_events > 0 ? [`${row.input}/${row.service} has ${row.backlog_events} events yet to look at\n`] : []),
       ...row.holes.map(
         ({ from, to, reason }) => `hole in ${row.input}/${row.service}: ${from} to ${to}, tried again every hour: ${reason}\n`,
       ),

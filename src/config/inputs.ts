@@ -1,5 +1,6 @@
 import { combine } from '../sources/proofpoint-tap/combining.ts'
 import type { TapInputConfig, TapServiceConfig } from '../sources/proofpoint-tap/config.ts'
+import { asksForWindows } from '../sources/proofpoint-tap/services.ts'
 import { checkAuthorities } from './certificates.ts'
 import { fileOf } from './certificate-files.ts'
 import { isSwitchedOff, join, namedEntries, read, type Component, type Context, type Section } from './component.ts'
@@ -11,7 +12,7 @@ import { OLD_INPUT } from './old-keys.ts'
 import type { Report } from './report.ts'
 import { readServices } from './services.ts'
 
-const TYPES = ['proofpoint_tap']
+export const TYPES = ['proofpoint_tap']
 const SHORTEST_ID = 5
 const LOOPBACK = /^(?:localhost|.+\.localhost|127(?:\.\d{1,3}){3}|\[::1\])$/
 
@@ -24,7 +25,7 @@ interface InputValues {
   readonly endpoint_mode: TapInputConfig['endpointMode']
 }
 
-const INPUT: Component<InputValues> = {
+export const INPUT: Component<InputValues> = {
   schema: {
     type: { doc: 'the kind of input', format: 'tap_text', default: null, nullable: true },
     id: {
@@ -47,14 +48,14 @@ interface CredentialValues {
   readonly password: string
 }
 
-const CREDENTIALS: Component<CredentialValues> = {
+export const CREDENTIALS: Component<CredentialValues> = {
   schema: {
     username: { doc: 'the service principal of the TAP API', format: 'tap_text', default: null, sensitive: true, check: checkUsername },
     password: { doc: 'the secret of the service principal', format: 'tap_text', default: null, sensitive: true, check: checkPassword },
   },
 }
 
-const TLS: Component<{ readonly ca: string | null }> = {
+export const TLS: Component<{ readonly ca: string | null }> = {
   schema: { ca: { doc: 'a file with the authorities to trust', format: 'tap_text', default: null, nullable: true } },
 }
 
@@ -111,7 +112,7 @@ function readInput(name: string, node: Node, path: string, context: Context): Ta
 
 /** Services that cannot share their requests are not refused, but whoever asked for it should know. */
 function checkCombined(services: readonly TapServiceConfig[], path: string, report: Report): void {
-  const alone = combine(services).filter((group) => group.length === 1).flat()
+  const alone = combine(services.filter(asksForWindows)).filter((group) => group.length === 1).flat()
   if (alone.length === 0) return
   const names = alone.map(({ name }) => name).join(', ')
   report.warning(

@@ -87,6 +87,8 @@ export const OLD_SERVICE: OldKeys = {
     requests_limits: 'the limits of the API belong to the credential: give them as requests_limits of the input',
     override_tag_base: 'override_tag is the whole tag',
     environment: 'environment belongs to the input',
+    forensics: 'forensic reports are not fetched',
+    include_campaign_forensics: 'forensic reports are not fetched',
   },
   patterns: OLD_INPUT.patterns ?? [],
 }

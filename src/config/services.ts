@@ -1,6 +1,6 @@
 import { MINUTE_MS, SECOND_MS } from '../pipeline/time.ts'
 import type { TapServiceConfig, TapServiceName } from '../sources/proofpoint-tap/config.ts'
-import { TAP_SERVICES } from '../sources/proofpoint-tap/services.ts'
+import { asksForWindows, TAP_SERVICES } from '../sources/proofpoint-tap/services.ts'
 import { join, read, type Component, type Context } from './component.ts'
 import { isLeftOut, show, type Node } from './node.ts'
 import { nearest } from './nearest.ts'
@@ -9,7 +9,7 @@ import type { Report } from './report.ts'
 import { parseTime } from './start-time.ts'
 
 /** Services of the old collector that this one does not have. */
-const NOT_YET = ['campaigns', 'threats', 'people_vap', 'people_topclicks']
+export const NOT_YET = ['campaigns', 'people_vap', 'people_topclicks']
 
 const THREAT_STATUSES = ['active', 'cleared', 'falsePositive'] as const
 const THREAT_TYPES = ['url', 'attachment', 'messageText'] as const
@@ -24,7 +24,10 @@ interface ServiceValues {
   readonly threat_types: readonly string[]
 }
 
-const SERVICE: Component<ServiceValues> = {
+/** Keys that mean something only where windows of time are asked for. */
+const OF_WINDOWS = ['look_back_in_minutes', 'sweep_period_in_minutes', 'threat_statuses', 'threat_types'] as const
+
+export const SERVICE: Component<ServiceValues> = {
   schema: {
     start_time_in_utc_format: { doc: 'where the service begins', format: 'tap_text', default: null, nullable: true, check: checkTime },
     request_period_in_seconds: { doc: 'how often the API is asked', format: 'tap_whole_number', min: 1, max: 86_400, default: 300 },
@@ -66,8 +69,16 @@ export function readServices(node: Node | undefined, path: string, context: Cont
     }
   }
   checkTwice(services, path, report)
+  checkFollowed(services, path, report)
   if (services.length === 0 && !report.hasProblemBelow(path)) report.problem(path, `names no service that this collector has: ${expected}`)
   return services
+}
+
+/** Who asks for what events name has nothing to ask for without them. */
+function checkFollowed(services: readonly TapServiceConfig[], path: string, report: Report): void {
+  if (services.some(asksForWindows)) return
+  const leading = SERVICE_NAMES.filter((name) => asksForWindows({ name })).join(', ')
+  for (const { name } of services) report.problem(join(path, name), `asks for the threats that the events of other services name: add at least one of ${leading}`)
 }
 
 /** Two services that bring the same events would bring each of them twice. */
@@ -81,7 +92,11 @@ function checkTwice(services: readonly TapServiceConfig[], path: string, report:
 }
 
 function readService(name: TapServiceName, node: Node, path: string, context: Context): TapServiceConfig {
-  const { values } = read(SERVICE, node, path, context)
+  const section = read(SERVICE, node, path, context)
+  const { values } = section
+  for (const key of OF_WINDOWS) {
+    if (!asksForWindows({ name }) && section.given(key)) context.report.warning(join(path, key), `means nothing for ${name}, which asks for no windows of time, and is ignored`)
+  }
   return {
     name,
     startTime: values.start_time_in_utc_format === null ? null : parseTime(values.start_time_in_utc_format),

@@ -6,6 +6,7 @@ import type { Clock } from './clock.ts'
 import type { Conditions } from './conditions.ts'
 import type { Counters } from './counters.ts'
 import { describeError, RetryableError } from './errors.ts'
+import { takeFeed, type HeldFeed } from './feed.ts'
 import type { Source, SourceService } from './source.ts'
 import type { ServiceState, Unit } from './unit.ts'
 
@@ -36,29 +37,38 @@ export async function collect(options: CollectOptions): Promise<void> {
   const waiting = new BufferWait(options)
   const stopped = (): boolean => signal.aborted
   while (!stopped()) {
+    let feed: HeldFeed | null = null
     try {
       await waiting.forRoom(Infinity)
       const state = await loadOrStart(options)
+      feed = service.follows === undefined ? null : await takeFeed(buffer, service.follows, signal)
+      if (feed !== null) tellMissed(options, feed)
+      const over = feed === null ? signal : AbortSignal.any([signal, feed.ended])
       await pipeline(
-        source.units(service.name, state, { signal, once }),
+        source.units(service.name, state, { signal: over, once, ...(feed !== null && { events: feed }) }),
         async (units: AsyncIterable<Unit>) => {
           for await (const unit of units) {
             await waiting.forRoom(HOLD_MS)
             await buffer.append(unit)
+            // Not with the unit: what is then read again is known by its fingerprints.
+            if (unit.readTo !== undefined) await feed?.commit(unit.readTo)
             tellDeadLetters(options, unit)
             backoff.reset()
             waiting.isOver()
           }
         },
-        { signal },
+        { signal: over },
       )
       return
-    } catch (error) {
+    } catch (failure) {
       if (stopped()) return
+      const error: unknown = feed?.ended.aborted === true ? feed.ended.reason : failure
       if (!(error instanceof RetryableError)) throw error
       if (once && !(error instanceof BufferFullError)) throw error
       waiting.because(error)
       await clock.sleep(backoff.next(), signal).catch(() => undefined)
+    } finally {
+      await feed?.release()
     }
   }
 }
@@ -124,6 +134,12 @@ async function loadOrStart({ source, service, buffer, log }: CollectOptions): Pr
   )
   await buffer.startService(source.inputId, service.name, settled, service.startTime)
   return { settled, readAt: saved?.readAt ?? 0, holes: [], seen: [], startTime: service.startTime }
+}
+
+function tellMissed({ source, service, log }: CollectOptions, { missedEvents }: HeldFeed): void {
+  if (missedEvents === 0) return
+  const part = `${source.name}/${service.name}`
+  log.error({ part, missedEvents }, `${part} was off, or behind, for so long that ${missedEvents} events are gone from the buffer that it had not yet looked at`)
 }
 
 function tellDeadLetters({ source, service, log, counters }: CollectOptions, { deadLetters, window }: Unit): void {

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { EventFeed } from './feed.ts'
 import type { ServiceState } from './unit.ts'
 
 /**
@@ -14,7 +15,7 @@ export interface Source {
   readonly name: string
   readonly inputId: string
   readonly services: readonly SourceService[]
-  units(service: string, state: ServiceState, options: { readonly signal: AbortSignal; readonly once: boolean }): Readable
+  units(service: string, state: ServiceState, options: UnitsOptions): Readable
   /** The API's clock as far as it is known, epoch milliseconds; never ahead of it. */
   serverTime(): number
   /** Proves that the API can be reached and accepts us. Costs one counted request for each pool in use. */
@@ -22,10 +23,22 @@ export interface Source {
   close(): Promise<void>
 }
 
+export interface UnitsOptions {
+  readonly signal: AbortSignal
+  readonly once: boolean
+  /** For a service with `follows`, and for no other. */
+  readonly events?: EventFeed
+}
+
 export interface SourceService {
   readonly name: string
   /** Where the user wants it to begin, epoch milliseconds; null: now. */
   readonly startTime: number | null
+  /**
+   * It makes its units out of events that are in the buffer: how an output would be called that reads them so. Such a service begins, with `once`,
+   * when all others have ended, and it holds back the events that it has yet to read, as an output does. Left out: it needs none.
+   */
+  readonly follows?: string
 }
 
 /** At most `requests` from the minute `since` on. */

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { retryBackoff } from './backoff.ts'
-import type { EventBuffer, OutputShare } from './buffer.ts'
+import type { EventBuffer, OutputShare, OutputStart } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import { collect } from './collect.ts'
 import type { Conditions } from './conditions.ts'
@@ -9,7 +9,7 @@ import { deliver } from './deliver.ts'
 import { describeError, RetryableError } from './errors.ts'
 import { ownInputsSoon } from './own-inputs.ts'
 import type { Sink } from './sink.ts'
-import type { Source } from './source.ts'
+import type { Source, SourceService } from './source.ts'
 import type { Transform } from './transform.ts'
 
 export interface Output {
@@ -92,13 +92,20 @@ export async function supervise(options: SupervisorOptions): Promise<void> {
   }
 }
 
+/** What reads events besides the outputs. With a start time, from the oldest on: what was pulled before it the service passes over. */
+function followers(sources: readonly Source[]): OutputStart[] {
+  return sources.flatMap(({ services }) =>
+    services.flatMap(({ follows, startTime }): OutputStart[] => (follows === undefined ? [] : [{ name: follows, startFrom: startTime === null ? 'now' : 'oldest' }])),
+  )
+}
+
 /** Waits for a buffer that is away; false where the stop came first. */
-async function openOutputs({ outputs, buffer, clock, log, conditions, stop, once }: SupervisorOptions): Promise<boolean> {
+async function openOutputs({ sources, outputs, buffer, clock, log, conditions, stop, once }: SupervisorOptions): Promise<boolean> {
   const backoff = retryBackoff()
   const stopped = (): boolean => stop.aborted
   while (!stopped()) {
     try {
-      await buffer.openOutputs(outputs.map(({ name, startFrom }) => ({ name, startFrom })))
+      await buffer.openOutputs([...outputs.map(({ name, startFrom }) => ({ name, startFrom })), ...followers(sources)])
       const snapshot = await buffer.snapshot()
       conditions.clear('buffer')
       for (const { name, open, backlogEvents } of snapshot.outputs) {
@@ -160,25 +167,32 @@ async function collectOwned(options: SupervisorOptions): Promise<void> {
 
 /**
  * Every service of every source side by side, until all of them have ended: true where they did so by themselves (`once`), false where the
- * signal said so. Throws the first error.
+ * signal said so. With `once` those that follow events begin when the others have ended: before that not all is there. Throws the first error.
  */
 async function collectAll({ sources, ...options }: SupervisorOptions, signal: AbortSignal): Promise<boolean> {
   const failed = new AbortController()
   const over = AbortSignal.any([signal, failed.signal])
-  const collecting = sources.flatMap((source) =>
-    source.services.map(async (service) => {
-      try {
-        await collect({ ...options, source, service, signal: over })
-        return !over.aborted
-      } catch (error) {
-        failed.abort(error)
-        throw error
-      } finally {
-        // What an ended one was waiting for is nobody's trouble here any more.
-        if (over.aborted) options.conditions.clearBelow(`${source.name}/${service.name}`)
-      }
-    }),
-  )
+  const read = async (source: Source, service: SourceService): Promise<boolean> => {
+    try {
+      await collect({ ...options, source, service, signal: over })
+      return !over.aborted
+    } catch (error) {
+      failed.abort(error)
+      throw error
+    } finally {
+      // What an ended one was waiting for is nobody's trouble here any more.
+      if (over.aborted) options.conditions.clearBelow(`${source.name}/${service.name}`)
+    }
+  }
+  const services = sources.flatMap((source) => source.services.map((service) => ({ source, service })))
+  const leading = services.filter(({ service }) => service.follows === undefined).map(({ source, service }) => read(source, service))
+  const following = services
+    .filter(({ service }) => service.follows !== undefined)
+    .map(async ({ source, service }) => {
+      if (options.once) await Promise.allSettled(leading)
+      return read(source, service)
+    })
+  const collecting = [...leading, ...following]
   const results = await Promise.allSettled(collecting)
   if (failed.signal.aborted) throw failed.signal.reason
   return results.every((result) => result.status === 'fulfilled' && result.value)

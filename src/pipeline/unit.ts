@@ -1,3 +1,4 @@
+import type { Cursor } from './buffer.ts'
 import type { Chunk, Pull } from './event.ts'
 
 /** Half-open [from, to), epoch milliseconds of the API's clock. */
@@ -86,6 +87,8 @@ export const UNIT_MAX_BYTES = 4 * 1024 * 1024
 export interface Unit extends Pull {
   /** The service that has read it, and whose position it moves, where its events are of another kind than that; left out: `service`. */
   readonly reader?: string
+  /** How far its service has worked through the buffer's events once the unit is appended, where it follows them. */
+  readonly readTo?: Cursor
   readonly window: Window
   readonly chunks: readonly Chunk[]
   readonly deadLetters: readonly DeadLetter[]

@@ -3,8 +3,8 @@
 export const TAP_ARRAYS = ['clicksBlocked', 'clicksPermitted', 'messagesBlocked', 'messagesDelivered'] as const
 export type TapArray = (typeof TAP_ARRAYS)[number]
 
-/** Requests to clicks/permitted are throttled apart from all others. */
-export type TapPool = 'clicks_permitted' | 'siem'
+/** Requests to clicks/permitted are throttled apart from all others of the SIEM API; for summaries of threats no throttle is known. */
+export type TapPool = 'clicks_permitted' | 'siem' | 'threat'
 
 export interface TapEndpoint {
   readonly pool: TapPool
@@ -19,6 +19,9 @@ export const TAP_ENDPOINTS: Readonly<Record<string, TapEndpoint>> = {
   '/v2/siem/issues': { pool: 'siem', arrays: ['clicksPermitted', 'messagesDelivered'] },
   '/v2/siem/all': { pool: 'siem', arrays: TAP_ARRAYS },
 }
+
+/** The summary of one threat, whose id follows. */
+export const THREAT_SUMMARY = '/v2/threat/summary'
 
 export { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../pipeline/time.ts'
 

@@ -5,7 +5,7 @@ import type { TapWindow } from './tap-interval.ts'
 export interface FaultScope {
   /** After so many requests it is over; left out: it stays until it is removed. */
   readonly times?: number
-  /** Only this endpoint, such as `/v2/siem/all`. */
+  /** Only this endpoint, such as `/v2/siem/all`, and what lies below it. */
   readonly path?: string
   /** Only windows that contain the minute which begins here (epoch milliseconds): a hole in the API. */
   readonly minute?: number
@@ -95,7 +95,7 @@ export class TapFaults {
   }
 
   #matches(fault: TapFault, { path, window, now, events }: Parameters<TapFaults['meet']>[0]): boolean {
-    if (fault.path !== undefined && fault.path !== path) return false
+    if (fault.path !== undefined && fault.path !== path && !path.startsWith(`${fault.path}/`)) return false
     if (fault.from !== undefined && now < fault.from) return false
     if (fault.until !== undefined && now >= fault.until) return false
     if (fault.kind === 'too-many' && events <= fault.maxEvents) return false

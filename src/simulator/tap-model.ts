@@ -1,5 +1,5 @@
-import { Refusal, TAP_ENDPOINTS, writeTime } from './tap-api.ts'
-import type { TapEndpoint } from './tap-api.ts'
+import { Refusal, TAP_ENDPOINTS, THREAT_SUMMARY, writeTime } from './tap-api.ts'
+import type { TapEndpoint, TapPool } from './tap-api.ts'
 import { jsonBody, syslogBody } from './tap-body.ts'
 import type { BodyPlan } from './tap-body.ts'
 import { isTransportFault, TapFaults } from './tap-faults.ts'
@@ -11,6 +11,7 @@ import { TapRequestLog } from './tap-quota.ts'
 import { Random } from './tap-random.ts'
 import { TapEventStore } from './tap-store.ts'
 import type { EventSlots } from './tap-store.ts'
+import { TapThreats } from './tap-threats.ts'
 
 /** How this API behaves, within what is known of the real one; where that is open, the default is the reading that is hardest on a client. */
 export interface TapSettings {
@@ -20,7 +21,7 @@ export interface TapSettings {
   readonly countRefused: boolean
   /** Whether the throttle's own 429 says when to come back. */
   readonly retryAfter: boolean
-  /** The endpoints that the credential may read; null: all. Another one is a 403. */
+  /** The endpoints that the credential may read, and what lies below them; null: all. Another one is a 403. */
   readonly entitled: readonly string[] | null
   /** Whether a window holds an event exactly on its end. Its start it always holds. */
   readonly endInclusive: boolean
@@ -90,12 +91,13 @@ interface Outcome {
 const PARAMETERS = new Set(['format', 'interval', 'sinceTime', 'sinceSeconds', 'threatType', 'threatStatus'])
 
 /**
- * The TAP SIEM API without sockets: refusals, windows, throttle and faults over an injected clock. A simulation calls `handle` straight;
+ * The TAP SIEM API and the summaries of threats without sockets: refusals, windows, throttle and faults over an injected clock. A simulation calls `handle` straight;
  * the server puts HTTP around it.
  */
 export class TapModel {
   readonly events = new TapEventStore()
   readonly log = new TapRequestLog()
+  readonly threats: TapThreats
   readonly faults: TapFaults
   readonly username: string
   readonly password: string
@@ -106,6 +108,7 @@ export class TapModel {
   constructor({ now, seed = 1, username = 'principal', password = 'secret', settings = {} }: TapModelOptions) {
     this.#now = now
     this.#seed = seed
+    this.threats = new TapThreats(seed)
     this.username = username
     this.password = password
     this.#settings = { ...DEFAULTS, ...settings }
@@ -128,14 +131,17 @@ export class TapModel {
   handle(request: TapRequest): TapAnswer {
     const now = this.serverTime()
     const endpoint = TAP_ENDPOINTS[request.path]
+    const threatId = idIn(request.path)
+    const pool = endpoint?.pool ?? (threatId === null ? null : 'threat')
     const number = this.log.entries.length
-    const outcome = endpoint === undefined ? refused(new Refusal(404, 'Not Found')) : this.#answer(request, endpoint, now, number)
+    const outcome =
+      endpoint !== undefined ? this.#answer(request, endpoint, now, number) : threatId !== null ? this.#answerThreat(request, threatId, now) : refused(new Refusal(404, 'Not Found'))
     const met = this.faults.meet({ path: request.path, window: outcome.window, now, events: outcome.events })
     const faulty = met.reduce((answer, fault) => applyFault(answer, fault), outcome)
-    if (endpoint !== undefined) {
+    if (pool !== null) {
       this.log.add({
         time: now,
-        pool: endpoint.pool,
+        pool,
         path: request.path,
         query: request.query,
         window: outcome.window,
@@ -151,7 +157,7 @@ export class TapModel {
     let window: TapWindow | null = null
     try {
       const parameters = new URLSearchParams(request.query)
-      this.#admit(request, endpoint, now)
+      this.#admit(request, endpoint.pool, now)
       const format = readFormat(parameters)
       const matches = readFilters(parameters)
       window = readWindow(parameters, now)
@@ -159,19 +165,31 @@ export class TapModel {
       const events = plan.arrays.reduce((sum, [, slots]) => sum + (typeof slots === 'string' ? 0 : slots.length), 0)
       return { status: 200, headers: {}, text: '', window, events, plan, format }
     } catch (error) {
-      if (error instanceof Refusal) return { ...refused(error), ...this.#throttleHeaders(error, endpoint, now), window }
+      if (error instanceof Refusal) return { ...refused(error), ...this.#throttleHeaders(error, endpoint.pool, now), window }
       throw error
     }
   }
 
-  #admit({ method, path, query, authorization }: TapRequest, endpoint: TapEndpoint, now: number): void {
+  #answerThreat(request: TapRequest, id: string, now: number): Outcome {
+    try {
+      this.#admit(request, 'threat', now)
+      const summary = this.threats.find(id)
+      if (summary === null) throw new Refusal(404, 'Not Found')
+      return { ...refused(new Refusal(200, summary)), headers: { 'content-type': 'application/json;charset=UTF-8' } }
+    } catch (error) {
+      if (error instanceof Refusal) return { ...refused(error), ...this.#throttleHeaders(error, 'threat', now) }
+      throw error
+    }
+  }
+
+  #admit({ method, path, query, authorization }: TapRequest, pool: TapPool, now: number): void {
     if (method !== 'GET') throw new Refusal(405, 'Method Not Allowed')
     if (!this.#isKnown(authorization) || decode(authorization) !== `${this.username}:${this.password}`) throw new Refusal(401, 'Unauthorized')
     const { entitled, quota } = this.#settings
-    if (entitled !== null && !entitled.includes(path)) throw new Refusal(403, 'Forbidden')
-    if (this.log.used(endpoint.pool, now) >= quota) throw new Refusal(429, 'Too Many Requests')
+    if (entitled !== null && !entitled.some((allowed) => path === allowed || path.startsWith(`${allowed}/`))) throw new Refusal(403, 'Forbidden')
+    if (pool !== 'threat' && this.log.used(pool, now) >= quota) throw new Refusal(429, 'Too Many Requests')
     for (const name of new URLSearchParams(query).keys()) {
-      if (!PARAMETERS.has(name)) throw new Refusal(400, `The parameter ${name} is not known.`)
+      if (pool === 'threat' || !PARAMETERS.has(name)) throw new Refusal(400, `The parameter ${name} is not known.`)
     }
   }
 
@@ -180,7 +198,7 @@ export class TapModel {
     return decode(authorization)?.startsWith(`${this.username}:`) ?? false
   }
 
-  #throttleHeaders({ status }: Refusal, { pool }: TapEndpoint, now: number): Pick<Outcome, 'headers'> {
+  #throttleHeaders({ status }: Refusal, pool: TapPool, now: number): Pick<Outcome, 'headers'> {
     if (status === 401) return { headers: { 'www-authenticate': 'Basic realm="TAP"' } }
     if (status === 405) return { headers: { allow: 'GET' } }
     if (status !== 429 || !this.#settings.retryAfter) return { headers: {} }
@@ -218,6 +236,12 @@ export class TapModel {
 
 function refused({ status, message }: Refusal): Outcome {
   return { status, headers: {}, text: message, window: null, events: 0, plan: null, format: 'json' }
+}
+
+/** Of the threat whose summary is asked for, or null where none is. */
+function idIn(path: string): string | null {
+  const [, id] = new RegExp(`^${THREAT_SUMMARY}/([^/]+)$`).exec(path) ?? []
+  return id === undefined ? null : decodeURIComponent(id)
 }
 
 function decode(authorization: string | undefined): string | null {

@@ -21,7 +21,7 @@ export interface TapLogEntry {
 /** Every request, and the rolling 24-hour throttle over them. */
 export class TapRequestLog {
   readonly entries: TapLogEntry[] = []
-  readonly #counted: Record<TapPool, number[]> = { siem: [], clicks_permitted: [] }
+  readonly #counted: Record<TapPool, number[]> = { siem: [], clicks_permitted: [], threat: [] }
 
   add(entry: TapLogEntry): void {
     this.entries.push(entry)

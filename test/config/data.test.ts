@@ -114,7 +114,7 @@ describe('the YAML of the old collector works unchanged', () => {
     expect(loaded?.config.stateDir).toBe(join(DATA, 'old/state'))
     expect(loaded?.config.outputs[0]?.config).toMatchObject({ address: 'collector-us.devo.io', key: join(DATA, 'old/certs/acme.key') })
     expect(loaded?.config.inputs[0]).toMatchObject({ environment: 'prod', requestsLimits: [{ periodMs: 3_600_000, requests: 60 }] })
-    expect(loaded?.config.inputs[0]?.services.map(({ name }) => name)).toEqual(['clicksBlocked'])
+    expect(loaded?.config.inputs[0]?.services.map(({ name }) => name)).toEqual(['clicksBlocked', 'threats'])
   })
 
   it('with the repairs of its name', async () => {

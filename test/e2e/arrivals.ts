@@ -13,15 +13,18 @@ export interface Difference {
   readonly surplus: readonly Text[]
 }
 
-const LINE = /^<14>(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d\.\d{3}) (\S+) mail\.proofpoint\.tapsiem_v2\.(\w+): (\{.*\})$/s
+const LINE = /^<14>(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d\.\d{3}) (\S+) mail\.proofpoint\.(\w+\.\w+): (\{.*\})$/s
 const ADDED = /(?:,|(?<=^\{))"@devo_pulling_id":"(\d{13})"(?:,"@devo_environment":"[^"]*")?\}$/
-const SERVICES = new Map<string, TapArray>(TAP_ARRAYS.map((service) => [service.toLowerCase(), service]))
+const KINDS = new Map<string, TapArray | 'threats'>([
+  ...TAP_ARRAYS.map((service) => [`tapsiem_v2.${service.toLowerCase()}`, service] as const),
+  ['tap_threats.events', 'threats'],
+])
 
 export interface ParsedLine {
   /** The time in the line, epoch milliseconds. */
   readonly time: number
   readonly host: string
-  readonly service: TapArray
+  readonly service: TapArray | 'threats'
   readonly json: string
   /** Of the member that was added; null where the event has brought its own. */
   readonly pullingId: number | null
@@ -32,7 +35,7 @@ export interface ParsedLine {
 export function parseLine(line: string): ParsedLine {
   const match = LINE.exec(line)
   const [, day = '', time = '', host = '', table = '', json = ''] = match ?? []
-  const service = SERVICES.get(table)
+  const service = KINDS.get(table)
   if (service === undefined || line.includes('\n')) throw new Error(`not a line as Devo expects it: ${line.slice(0, 300)}`)
   const added = ADDED.exec(json)
   return { time: Date.parse(`${day}T${time}Z`), host, service, json, pullingId: added === null ? null : Number(added[1]), text: `${service} ${withoutAdded(json)}` }

@@ -1,11 +1,13 @@
 import type { Clock } from '../../pipeline/clock.ts'
 import type { TapClient } from './client.ts'
+import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import { TapError } from './errors.ts'
 import { FingerprintTable } from './fingerprints.ts'
 import { MalformedResponseError } from './malformed.ts'
 import type { ServerTime } from './server-time.ts'
 import { TAP_SERVICES } from './services.ts'
-import type { RequestTarget } from './targets.ts'
+import { threatTarget, type RequestTarget } from './targets.ts'
+import { NO_THREAT } from './threat-summary.ts'
 import { WindowReading } from './window-reading.ts'
 import { floorToSecond, SECOND_MS, SHORTEST_WINDOW_MS } from './windows.ts'
 
@@ -28,6 +30,16 @@ export async function checkTarget(target: RequestTarget, deps: CheckDependencies
     const isClockAtFault = error instanceof TapError && (error.kind === 'still-current' || error.kind === 'too-old')
     if (!isGuess || !isClockAtFault) throw error
     await readOnce(target, deps, signal)
+  }
+}
+
+/** Proves the same for threats, with one request for none: that there is no such threat is told only to those who may ask. */
+export async function checkThreats(input: TapInputConfig, service: TapServiceConfig, { client }: CheckDependencies, signal: AbortSignal): Promise<void> {
+  try {
+    const answer = await client.ask(threatTarget(input, service, NO_THREAT), () => null, { isCaughtUp: true, signal, isPatient: false, onWait: () => undefined })
+    answer.release()
+  } catch (error) {
+    if (!(error instanceof TapError) || error.kind !== 'not-found') throw error
   }
 }
 

@@ -48,10 +48,10 @@ export class TapClient {
   }
 
   /**
-   * Asks for a window as soon as the pool allows it; `window` is called when the request really goes out. Throws TapError for everything that
+   * Asks for a window as soon as the pool allows it; `window` is called when the request really goes out, and gives null where the endpoint says all. Throws TapError for everything that
    * is not a whole answer to read, and the signal's reason.
    */
-  async ask(target: RequestTarget, window: () => Window, asking: Omit<Asking, 'member'>): Promise<TapAnswer> {
+  async ask(target: RequestTarget, window: () => Window | null, asking: Omit<Asking, 'member'>): Promise<TapAnswer> {
     const { pools, time, clock } = this.#deps
     const own = new AbortController()
     const forward = (): void => own.abort(asking.signal.reason)
@@ -94,7 +94,7 @@ export class TapClient {
     return transportError(error, new URL(this.#input.baseUrl).origin)
   }
 
-  async #send(target: RequestTarget, window: Window, signal: AbortSignal): Promise<HttpResponse> {
+  async #send(target: RequestTarget, window: Window | null, signal: AbortSignal): Promise<HttpResponse> {
     const { request, counters, time } = this.#deps
     const { pool } = target
     const headers = { authorization: this.#authorization, accept: 'application/json', 'user-agent': 'devo-proofpoint-tap-collector' }
@@ -127,8 +127,9 @@ export class TapClient {
     return body
   }
 
-  #url({ endpoint, services }: RequestTarget, window: Window): URL {
+  #url({ endpoint, services }: RequestTarget, window: Window | null): URL {
     const url = new URL(this.#input.baseUrl.replace(/\/+$/, '') + endpoint)
+    if (window === null) return url
     const [{ threatStatuses, threatTypes } = { threatStatuses: [], threatTypes: [] }] = services
     url.searchParams.set('format', 'json')
     url.searchParams.set('interval', writeWindow(window))

@@ -1,7 +1,7 @@
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import type { PassRules } from './steps.ts'
 import type { RequestLimit } from './quotas.ts'
-import type { PoolName } from './services.ts'
+import { asksForWindows, poolNames, type PoolName } from './services.ts'
 import { stretchFactor } from './stretch.ts'
 import { targetOf } from './targets.ts'
 import { DAY_MS } from './windows.ts'
@@ -37,8 +37,9 @@ export function chooseGroups(inputs: readonly TapInputConfig[]): GroupChoice {
   const grouped = (isAutoCombined: boolean): ReadonlyMap<TapInputConfig, ServiceGroups> =>
     new Map(
       inputs.map((input) => {
+        const services = input.services.filter(asksForWindows)
         const isCombined = input.endpointMode === 'combined' || (input.endpointMode === 'auto' && isAutoCombined)
-        return [input, isCombined ? combine(input.services) : input.services.map((service) => [service])]
+        return [input, isCombined ? combine(services) : services.map((service) => [service])]
       }),
     )
   const separate = grouped(false)
@@ -69,5 +70,5 @@ function worstStretch(groups: ReadonlyMap<TapInputConfig, ServiceGroups>): numbe
   const own = uses.flatMap(({ input }) => input.requestsLimits)
   const limits = own.length > 0 ? own : API_LIMITS
   const factorOf = (name: PoolName): number => stretchFactor(uses.filter(({ pool }) => pool === name).map(({ services }) => rulesOf(services)), limits)
-  return Math.max(factorOf('siem'), factorOf('clicks_permitted'))
+  return Math.max(...poolNames().map(factorOf))
 }

@@ -36,4 +36,4 @@ export interface TapServiceConfig {
   readonly threatTypes: readonly ('url' | 'attachment' | 'messageText')[]
 }
 
-export type TapServiceName = 'clicksBlocked' | 'clicksPermitted' | 'messagesBlocked' | 'messagesDelivered' | 'issues'
+export type TapServiceName = 'clicksBlocked' | 'clicksPermitted' | 'messagesBlocked' | 'messagesDelivered' | 'issues' | 'threats'

@@ -12,9 +12,10 @@ import { HOUR_MS } from './windows.ts'
  * - `broken`: the API failed at this window: 5xx, no end in time, a body that is cut off or is something else;
  * - `too-old`, `too-short`, `still-current`: what the API says about the window (400);
  * - `refused`: another 400;
+ * - `not-found`: 404, which is no news where something was asked for by its id;
  * - `unexpected`: any other answer; most often `base_url` or a proxy is wrong.
  */
-export type FailureKind = 'login' | 'throttled' | 'unreachable' | 'broken' | 'too-old' | 'too-short' | 'still-current' | 'refused' | 'unexpected'
+export type FailureKind = 'login' | 'throttled' | 'unreachable' | 'broken' | 'too-old' | 'too-short' | 'still-current' | 'refused' | 'not-found' | 'unexpected'
 
 /** A request that brought nothing. The message is a sentence for an operator and does not change from one try to the next. */
 export class TapError extends RetryableError {
@@ -59,7 +60,7 @@ export function refusal({ status, headers }: HttpResponse, text: string, input: 
     const target = printable(singleHeader(headers.location) ?? 'nowhere', SHOWN_CHARACTERS)
     return new TapError('unexpected', `the API answers with a redirect (${status}) to ${target}, which is not followed: check ${where}.base_url, or a proxy on the way`)
   }
-  return new TapError('unexpected', `the API answers ${status}: check ${where}.base_url${said}`)
+  return new TapError(status === 404 ? 'not-found' : 'unexpected', `the API answers ${status}: check ${where}.base_url${said}`)
 }
 
 /** Status 200, but a page for people. */

@@ -4,7 +4,7 @@ import { chooseGroups, poolUses, rulesOf, type ServiceGroups } from './combining
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import { RequestPool, type PoolDependencies } from './pool.ts'
 import { describeLimits, QuotaUse } from './quotas.ts'
-import { TAP_SERVICES, type PoolName } from './services.ts'
+import { poolNames, POOLS, TAP_SERVICES, type PoolName } from './services.ts'
 import { stretchFactor } from './stretch.ts'
 import { targetOf } from './targets.ts'
 import { DAY_MS, SECOND_MS } from './windows.ts'
@@ -50,17 +50,17 @@ export class TapPools {
     for (const { pool } of this.#pools.values()) pool.close()
   }
 
-  /** The pools of one credential. Both of them: also a service that shares its requests may have to ask for itself alone. */
+  /** The pools of one credential. All of them: also a service that shares its requests may have to ask for itself alone. */
   #open(inputs: readonly TapInputConfig[]): void {
     const { groups, reasons } = chooseGroups(inputs)
     for (const [input, ofInput] of groups) this.#groups.set(input, ofInput)
     for (const [{ name: input }, reason] of reasons) this.#deps.log.info({ input }, `endpoint_mode auto: ${reason}`)
     const [first] = inputs
     if (first === undefined) return
-    for (const name of ['siem', 'clicks_permitted'] as const) {
+    for (const name of poolNames()) {
       const uses = poolUses(groups).filter(({ pool }) => pool === name)
       const pool = new RequestPool(poolKey(first, name), name, this.#deps)
-      for (const { requestsLimits } of inputs) pool.use.addLimits(requestsLimits)
+      for (const { requestsLimits } of inputs) if (POOLS[name].hasQuota) pool.use.addLimits(requestsLimits)
       const factor = stretchFactor(uses.map(({ services }) => rulesOf(services)), pool.use.limits)
       for (const { input, services } of uses) pool.join(targetOf(input, services).member, rulesOf(services, factor))
       this.#pools.set(pool.key, { pool, factor })
@@ -105,7 +105,7 @@ export function poolsOf(
     return [...names].map((pool) => {
       const key = poolKey(input, pool)
       const use = new QuotaUse()
-      for (const other of inputs) if (poolKey(other, pool) === key) use.addLimits(other.requestsLimits)
+      for (const other of inputs) if (POOLS[pool].hasQuota && poolKey(other, pool) === key) use.addLimits(other.requestsLimits)
       use.load(saved.find((entry) => entry.pool === key)?.minutes ?? [])
       const remaining = use.remaining(now)
       const tightest = use.limits.find(({ periodMs, requests }) => Math.max(0, requests - use.used(periodMs, now)) === remaining)

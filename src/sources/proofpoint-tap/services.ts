@@ -1,7 +1,17 @@
 import type { TapServiceName } from './config.ts'
 
-/** The two throttles of the API: each allows 1,800 requests in a rolling 24 hours to one credential. */
-export type PoolName = 'clicks_permitted' | 'siem'
+/**
+ * What the API throttles apart. The first two allow 1,800 requests in a rolling 24 hours to one credential; for summaries of threats it names no quota,
+ * so that the user's limits do not count there.
+ */
+export const POOLS = { siem: { hasQuota: true }, clicks_permitted: { hasQuota: true }, threat: { hasQuota: false } } as const
+
+export type PoolName = keyof typeof POOLS
+
+export function poolNames(): readonly PoolName[] {
+  // The keys are known: nobody adds one.
+  return Object.keys(POOLS) as PoolName[]
+}
 
 /** Devo's table for each kind of events, used as the tag. The `service` of an event is its kind: the name of the array that the API sends it in. */
 export const TAP_TABLES = {
@@ -9,29 +19,39 @@ export const TAP_TABLES = {
   clicksPermitted: 'mail.proofpoint.tapsiem_v2.clickspermitted',
   messagesBlocked: 'mail.proofpoint.tapsiem_v2.messagesblocked',
   messagesDelivered: 'mail.proofpoint.tapsiem_v2.messagesdelivered',
+  threats: 'mail.proofpoint.tap_threats.events',
 } as const
 
 export type TapEventKind = keyof typeof TAP_TABLES
 
+/** What a service asks for: windows of time, or what the events in the buffer name. */
+export type Asks = 'windows' | 'threats in events'
+
 export interface TapService {
   readonly name: TapServiceName
-  /** Below the base URL. */
+  readonly asks: Asks
+  /** Below the base URL; for what events name its id follows. */
   readonly endpoint: string
   readonly pool: PoolName
-  /** The arrays of the response that hold its events. */
+  /** The arrays of the response that hold its events; an answer that is an event itself counts as one. */
   readonly arrays: readonly TapEventKind[]
 }
 
 /** Answers for all services in one envelope. Its requests count in the pool `siem` alone, those for permitted clicks as well. */
 export const SHARED_ENDPOINT = { endpoint: '/v2/siem/all', pool: 'siem' } as const
 
-/** One small description each; adding a service is adding a line. Endpoints, pools and arrays: the API's own page on its SIEM interface. */
+/** One small description each; adding a service is adding a line. Endpoints, pools and arrays: the API's own pages. */
 export const TAP_SERVICES: Readonly<Record<TapServiceName, TapService>> = {
-  clicksBlocked: { name: 'clicksBlocked', endpoint: '/v2/siem/clicks/blocked', pool: 'siem', arrays: ['clicksBlocked'] },
-  clicksPermitted: { name: 'clicksPermitted', endpoint: '/v2/siem/clicks/permitted', pool: 'clicks_permitted', arrays: ['clicksPermitted'] },
-  messagesBlocked: { name: 'messagesBlocked', endpoint: '/v2/siem/messages/blocked', pool: 'siem', arrays: ['messagesBlocked'] },
-  messagesDelivered: { name: 'messagesDelivered', endpoint: '/v2/siem/messages/delivered', pool: 'siem', arrays: ['messagesDelivered'] },
-  issues: { name: 'issues', endpoint: '/v2/siem/issues', pool: 'siem', arrays: ['clicksPermitted', 'messagesDelivered'] },
+  clicksBlocked: { name: 'clicksBlocked', asks: 'windows', endpoint: '/v2/siem/clicks/blocked', pool: 'siem', arrays: ['clicksBlocked'] },
+  clicksPermitted: { name: 'clicksPermitted', asks: 'windows', endpoint: '/v2/siem/clicks/permitted', pool: 'clicks_permitted', arrays: ['clicksPermitted'] },
+  messagesBlocked: { name: 'messagesBlocked', asks: 'windows', endpoint: '/v2/siem/messages/blocked', pool: 'siem', arrays: ['messagesBlocked'] },
+  messagesDelivered: { name: 'messagesDelivered', asks: 'windows', endpoint: '/v2/siem/messages/delivered', pool: 'siem', arrays: ['messagesDelivered'] },
+  issues: { name: 'issues', asks: 'windows', endpoint: '/v2/siem/issues', pool: 'siem', arrays: ['clicksPermitted', 'messagesDelivered'] },
+  threats: { name: 'threats', asks: 'threats in events', endpoint: '/v2/threat/summary', pool: 'threat', arrays: ['threats'] },
+}
+
+export function asksForWindows({ name }: { readonly name: TapServiceName }): boolean {
+  return TAP_SERVICES[name].asks === 'windows'
 }
 
 /** What the events of a service are, by its name or `input/name`: the kinds are written in the same way. */

@@ -3,17 +3,19 @@ import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
 import type { Conditions } from '../../pipeline/conditions.ts'
 import type { Counters } from '../../pipeline/counters.ts'
-import type { QuotaLog, Source, SourceService } from '../../pipeline/source.ts'
+import type { QuotaLog, Source, SourceService, UnitsOptions } from '../../pipeline/source.ts'
 import type { ServiceState, Unit } from '../../pipeline/unit.ts'
 import { TapClient } from './client.ts'
 import { Company } from './company.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
-import { checkTarget } from './check.ts'
+import { checkTarget, checkThreats } from './check.ts'
 import type { HttpRequest } from './http.ts'
 import { TapPools } from './pools.ts'
 import { ServerTime } from './server-time.ts'
 import { ServiceReader } from './service-reader.ts'
-import { ownTarget, targetOf, type RequestTarget } from './targets.ts'
+import { asksForWindows } from './services.ts'
+import { feedName, ownTarget, targetOf, type RequestTarget } from './targets.ts'
+import { ThreatReader } from './threat-reader.ts'
 import { createHttpClient, type HttpClient } from './undici-request.ts'
 import { UnitStream } from './unit-stream.ts'
 
@@ -40,6 +42,8 @@ export async function createTapSources(inputs: readonly TapInputConfig[], deps: 
   return inputs.map((input) => new TapSource(input, deps, pools, closed))
 }
 
+type ReadUnits = (signal: AbortSignal) => AsyncGenerator<Unit, void, undefined>
+
 class TapSource implements Source {
   readonly name: string
   readonly inputId: string
@@ -59,7 +63,7 @@ class TapSource implements Source {
   constructor(input: TapInputConfig, deps: TapSourceDependencies, pools: TapPools, closed: () => void) {
     this.name = input.name
     this.inputId = input.id
-    this.services = input.services.map(({ name, startTime }) => ({ name, startTime }))
+    this.services = input.services.map((service) => ({ name: service.name, startTime: service.startTime, ...(!asksForWindows(service) && { follows: feedName(input, service) }) }))
     this.#input = input
     this.#deps = deps
     this.#pools = pools
@@ -76,15 +80,10 @@ class TapSource implements Source {
     }))
   }
 
-  units(name: string, state: ServiceState, { signal, once }: { readonly signal: AbortSignal; readonly once: boolean }): Readable {
-    const { services, company } = this.#groupOf(name)
+  units(name: string, state: ServiceState, options: UnitsOptions): Readable {
     const service = this.#service(name)
-    const deps = { ...this.#deps, client: this.#client, time: this.#time, company, periodMs: this.#pools.periodOf(this.#input, services) }
-    for (const { pool } of [targetOf(this.#input, services), ownTarget(this.#input, service)]) this.#pools.of(this.#input, pool).refresh()
-    const read = async function* (this: TapSource, stop: AbortSignal): AsyncGenerator<Unit, void, undefined> {
-      yield* new ServiceReader(this.#input, service, state, deps, { signal: stop, once }).units()
-    }
-    const stream = new UnitStream((stop) => read.call(this, stop), signal)
+    const read = asksForWindows(service) ? this.#windowsOf(service, state, options) : this.#threatsIn(service, state, options)
+    const stream = new UnitStream(read, options.signal)
     this.#streams.add(stream)
     stream.once('close', () => this.#streams.delete(stream))
     if (this.#isClosed) stream.destroy(new Error('the source is closed'))
@@ -92,14 +91,16 @@ class TapSource implements Source {
   }
 
   serverTime(): number {
-    return this.#time.believed()
+    return Math.floor(this.#time.believed())
   }
 
   async check(signal: AbortSignal): Promise<void> {
     const targets = this.#groups.map(({ services }) => targetOf(this.#input, services))
     const byPool = new Map<string, RequestTarget>()
     for (const target of targets) if (target.services.length > (byPool.get(target.pool)?.services.length ?? 0)) byPool.set(target.pool, target)
-    for (const target of byPool.values()) await checkTarget(target, { ...this.#deps, client: this.#client, time: this.#time }, signal)
+    const deps = { ...this.#deps, client: this.#client, time: this.#time }
+    for (const target of byPool.values()) await checkTarget(target, deps, signal)
+    for (const service of this.#input.services) if (!asksForWindows(service)) await checkThreats(this.#input, service, deps, signal)
   }
 
   async close(): Promise<void> {
@@ -111,6 +112,26 @@ class TapSource implements Source {
     await Promise.all(gone)
     await this.#http?.close()
     this.#closed()
+  }
+
+  #windowsOf(service: TapServiceConfig, state: ServiceState, { once }: UnitsOptions): ReadUnits {
+    const { services, company } = this.#groupOf(service.name)
+    const deps = { ...this.#deps, client: this.#client, time: this.#time, company, periodMs: this.#pools.periodOf(this.#input, services) }
+    for (const { pool } of [targetOf(this.#input, services), ownTarget(this.#input, service)]) this.#pools.of(this.#input, pool).refresh()
+    const input = this.#input
+    return async function* (signal) {
+      yield* new ServiceReader(input, service, state, deps, { signal, once }).units()
+    }
+  }
+
+  #threatsIn(service: TapServiceConfig, state: ServiceState, { once, events }: UnitsOptions): ReadUnits {
+    if (events === undefined) throw new Error(`${service.name} needs the events of the buffer`)
+    const deps = { ...this.#deps, client: this.#client, time: this.#time, events, periodMs: service.requestPeriodMs }
+    this.#pools.of(this.#input, ownTarget(this.#input, service).pool).refresh()
+    const input = this.#input
+    return async function* (signal) {
+      yield* new ThreatReader(input, service, state, deps, { signal, once }).units()
+    }
   }
 
   #groupOf(name: string): { readonly services: readonly TapServiceConfig[]; readonly company: Company } {

@@ -17,6 +17,17 @@ export function ownTarget({ name: input }: TapInputConfig, service: TapServiceCo
   return { member: `${input}/${service.name}`, endpoint, pool, services: [service] }
 }
 
+/** By what name a service reads the buffer's events that follows them; the state belongs to the input's id. */
+export function feedName({ id }: TapInputConfig, { name }: Pick<TapServiceConfig, 'name'>): string {
+  return `${id}/${name}`
+}
+
+/** What one threat is, for a service that asks so. */
+export function threatTarget(input: TapInputConfig, service: TapServiceConfig, id: string): RequestTarget {
+  const target = ownTarget(input, service)
+  return { ...target, endpoint: `${target.endpoint}/${encodeURIComponent(id)}` }
+}
+
 /** The endpoint for all services; they must have the same filters. One service alone has its own. */
 export function targetOf(input: TapInputConfig, services: readonly TapServiceConfig[]): RequestTarget {
   const [first, second] = services

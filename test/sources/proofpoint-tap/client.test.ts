@@ -287,7 +287,7 @@ describe('answers that are none', () => {
     [400, 'The requested interval is too short. Requests must be for at least 30.00s of data', 'too-short', /too short/],
     [400, 'The requested interval is still current.', 'still-current', /still current/],
     [400, 'Bad\r\nthings\u0007 \u001b[31m', 'refused', 'the API refuses the request (400): Bad things\\u0007 \\u001b[31m'],
-    [404, 'Not Found', 'unexpected', 'the API answers 404: check inputs.tap.base_url: Not Found'],
+    [404, 'Not Found', 'not-found', 'the API answers 404: check inputs.tap.base_url: Not Found'],
     [500, 'x'.repeat(5_000), 'broken', /^the API answers 500: x{200}\.\.\.$/],
   ] as const)('%i %s', async (status, body, kind, message) => {
     const base = await serveRaw((_request, response) => response.writeHead(status).end(body))

@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { TAP_ARRAYS, type TapArray } from '../../../src/simulator/tap-api.ts'
 import type { TapFault } from '../../../src/simulator/tap-faults.ts'
 import { Random } from '../../../src/simulator/tap-random.ts'
 import type { TapServiceName } from '../../../src/sources/proofpoint-tap/config.ts'
-import { TAP_SERVICES, type TapEventKind } from '../../../src/sources/proofpoint-tap/services.ts'
+import { TAP_SERVICES } from '../../../src/sources/proofpoint-tap/services.ts'
 import { DAY, HOUR, inputConfig, MINUTE, SECOND, serviceConfig, START, TapSimulation } from '../../support/tap-simulation.ts'
 
 /** Events are created in this time; then it runs on until all of it is settled. */
@@ -17,7 +18,8 @@ const NAMES: Readonly<Record<Setting, readonly TapServiceName[]>> = {
   shared: ['clicksBlocked', 'clicksPermitted', 'messagesBlocked', 'messagesDelivered'],
   'two kinds': ['issues', 'messagesBlocked'],
 }
-const kinds = (setting: Setting): readonly TapEventKind[] => NAMES[setting].flatMap((name) => TAP_SERVICES[name].arrays)
+const kinds = (setting: Setting): readonly TapArray[] =>
+  TAP_ARRAYS.filter((array) => NAMES[setting].some((name) => TAP_SERVICES[name].arrays.includes(array)))
 
 interface Scenario {
   readonly setting: Setting
@@ -94,7 +96,7 @@ const scenario = (setting: Setting): fc.Arbitrary<Scenario> => fc.record({
 })
 
 interface Expected {
-  readonly service: TapEventKind
+  readonly service: TapArray
   readonly text: string
   readonly copies: number
   /** The look-back covers all of them. */
@@ -102,7 +104,7 @@ interface Expected {
 }
 
 /** Late, flapping, byte-identical events, some of them exactly on the ends of minutes; some too late for the look-back. */
-function addEvents(simulation: TapSimulation, service: TapEventKind, { setting, seed, lookBackMs }: Scenario): Expected[] {
+function addEvents(simulation: TapSimulation, service: TapArray, { setting, seed, lookBackMs }: Scenario): Expected[] {
   const random = new Random(seed, 'schedule', service)
   const between = (low: number, high: number): number => low + Math.floor(random.next() * (high - low + 1))
   return Array.from({ length: 150 / kinds(setting).length }, (_, index) => {

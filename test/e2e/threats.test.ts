@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { startProxy } from '../kafka/kafka-proxy.ts'
+import { describeKafka, sharedBroker } from '../support/kafka.ts'
+import { shownEvents, textOf, withoutAdded } from './arrivals.ts'
+import { makeWorld, readableUntil, type ConfigFile, type World } from './world.ts'
+
+interface Named {
+  readonly threatID?: unknown
+  readonly threatId?: unknown
+}
+
+/** Every threat that an event names which the API has shown. */
+function threatsShown({ model }: World): Set<string> {
+  const ids = shownEvents(model).flatMap((event) => {
+    const text = textOf(event)
+    // The shapes of the simulator's events.
+    const parsed = JSON.parse(text.slice(text.indexOf(' ') + 1)) as Named & { readonly threatsInfoMap?: readonly Named[] | null }
+    return [parsed, ...(parsed.threatsInfoMap ?? [])].map(({ threatID, threatId }) => threatID ?? threatId)
+  })
+  return new Set(ids.filter((id): id is string => typeof id === 'string' && id !== ''))
+}
+
+/** All events in the buffer, as an output gets them that is added now and begins with the oldest. */
+async function buffered(world: World): Promise<string[]> {
+  await world.configure(({ outputs }) => {
+    outputs.all = { type: 'console', config: { format: 'ndjson' }, start_from: 'oldest' }
+  })
+  const { code, stdout, stderr } = await world.run(['run', '--once'])
+  expect(code, stderr).toBe(0)
+  return stdout.split('\n').filter((line) => line !== '').map(withoutAdded)
+}
+
+/** Killed whenever so many threats have been asked for. */
+async function expectEachThreatOnce(kills: readonly number[], configure: (config: ConfigFile) => void): Promise<void> {
+  const world = await makeWorld({
+    perHour: 60,
+    traffic: { until: readableUntil() },
+    configure: (config) => {
+      configure(config)
+      for (const { services } of Object.values(config.inputs)) services.threats = { request_period_in_seconds: 1 }
+    },
+  })
+  const { model } = world
+  const asked = (): string[] => model.log.entries.filter(({ pool }) => pool === 'threat').map(({ path }) => path)
+  for (const count of kills) {
+    const killed = world.start(['run'])
+    await world.tap.until(() => asked().length >= count)
+    killed.kill('SIGKILL')
+    await killed.end()
+  }
+  const { code, stdout } = await world.run(['run', '--once'])
+  expect(code, stdout).toBe(0)
+  expect(world.compare().missing).toEqual([])
+  const expected = threatsShown(world)
+  expect(expected.size).toBeGreaterThan(200)
+  const summaries = [...expected].map((id) => model.threats.find(id) ?? '')
+  expect(summaries.filter((summary) => world.arrivals.countOf(`threats ${summary}`) === 0)).toEqual([])
+  // A kill may cost the questions whose answers were not yet in the buffer.
+  expect(new Set(asked()).size).toBe(expected.size)
+  expect(asked().length).toBeLessThan(expected.size + kills.length * 110)
+  const status = await world.run(['status', '--json'])
+  expect(status.code, status.stderr).toBe(0)
+  const state: unknown = JSON.parse(status.stdout)
+  expect(state).toMatchObject({
+    services: expect.arrayContaining([expect.objectContaining({ service: 'threats', backlog_events: 0, holes: [], gaps: [] })]) as unknown,
+    pools: expect.arrayContaining([expect.objectContaining({ pool: 'threat', remaining: null, used: asked().length })]) as unknown,
+    outputs: [{ output: 'devo_1', backlog_events: 0 }],
+  })
+  const before = asked().length
+  const events = await buffered(world)
+  expect(events.filter((event) => event.includes('"attackSpread":')).sort()).toEqual(summaries.sort())
+  expect(asked().length).toBe(before)
+}
+
+test('each threat that events name is asked for, and is in the buffer once, also across kills', async () => {
+  await expectEachThreatOnce([15, 150], () => undefined)
+})
+
+describeKafka('with the Kafka buffer', () => {
+  test('each threat that events name is asked for, and is in the topic once, also across a kill', { timeout: 60_000 }, async () => {
+    const { brokers } = await startProxy((await sharedBroker())[0] ?? '', { sessionTimeoutMs: 5_000 })
+    await expectEachThreatOnce([60], (config) => {
+      config.buffer = { type: 'kafka', config: { brokers, topic_prefix: `t${randomUUID()}`, partitions: 3 } }
+    })
+  })
+})
