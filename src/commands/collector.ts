@@ -13,10 +13,14 @@ import type { Connect } from '../sinks/proof/connection.ts'
 import type { HttpRequest } from '../sources/proofpoint-tap/http.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { startHealthServer, type HealthServer } from '../telemetry/health.ts'
+import { Metrics } from '../telemetry/metrics.ts'
 import { openBuffer, type OpenOptions } from './buffer.ts'
 import { createOutputs } from './components.ts'
+import { BufferLook } from './look.ts'
 import { loadPlugIns } from './plug-ins.ts'
 import { readiness } from './readiness.ts'
+import { beginCounting, readings } from './readings.ts'
+import { version } from './version.ts'
 
 /** What a simulation puts in the place of the real thing, beside the clock. Left out, each is the real thing. */
 export interface Seams {
@@ -51,12 +55,16 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
     sources: [],
     outputs: [],
   }
+  const look = new BufferLook(() => open.buffer)
+  const metrics = !config.http.enabled || once ? null : new Metrics({ version: version(), read: async () => readings(config, (await look.take()) ?? look.latest, clock.now()) })
+  if (metrics !== null) counters.tellTo(metrics)
+  beginCounting(config, counters)
   try {
     // Not before the first try of the buffer: a second collector on the folder says who holds it, and nothing about a busy port.
     const startServing = async (): Promise<void> => {
-      const { enabled, host, port, token } = config.http
-      if (!enabled || once) return
-      open.http = await startHealthServer({ host, port, token, log, readiness: () => readiness(config, conditions, open.buffer) })
+      const { host, port, token } = config.http
+      if (metrics === null) return
+      open.http = await startHealthServer({ host, port, token, log, metrics, readiness: () => readiness(config, conditions, look) })
     }
     let serving: Promise<void> | null = null
     const serve = (): Promise<void> => (serving ??= startServing())

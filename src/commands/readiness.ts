@@ -1,16 +1,13 @@
 import type { CollectorConfig } from '../config/types.ts'
-import type { BufferSnapshot, EventBuffer } from '../pipeline/buffer.ts'
-import { systemClock } from '../pipeline/clock.ts'
 import { isBelow, type Conditions } from '../pipeline/conditions.ts'
 import { STANDBY } from '../pipeline/supervisor.ts'
 import type { Readiness } from '../telemetry/health.ts'
-
-const ANSWER_WITHIN_MS = 2_000
+import type { BufferLook } from './look.ts'
 
 /**
  * Ready means that every service and every output makes progress; who stands by has no services. Holes and gaps are told, and stop nothing.
  */
-export async function readiness(config: CollectorConfig, conditions: Conditions, buffer: EventBuffer | null): Promise<Readiness> {
+export async function readiness(config: CollectorConfig, conditions: Conditions, look: BufferLook): Promise<Readiness> {
   const listed = conditions.list()
   const isStandby = listed.some(({ part }) => part === STANDBY)
   const ofServices = config.inputs.flatMap(({ name, services }) => services.map((service) => `${name}/${service.name}`))
@@ -18,26 +15,15 @@ export async function readiness(config: CollectorConfig, conditions: Conditions,
     .filter(({ part }) => !isStandby || !ofServices.some((service) => isBelow(part, service)))
     .map(({ part, reason, since }) => ({ part, reason, since: new Date(since).toISOString() }))
   const inputNames = new Map(config.inputs.map(({ id, name }) => [id, name]))
-  const services = buffer === null ? [] : await servicesOf(buffer)
-  if (services === null) reasons.push({ part: 'buffer', reason: 'does not answer', since: new Date().toISOString() })
-  const parts = (services ?? []).map((entry) => ({ ...entry, part: `${inputNames.get(entry.inputId) ?? entry.inputId}/${entry.service}` }))
+  const snapshot = await look.take()
+  if (look.isOpen && snapshot === null) reasons.push({ part: 'buffer', reason: 'does not answer', since: new Date().toISOString() })
+  const parts = (snapshot?.services ?? []).map((entry) => ({ ...entry, part: `${inputNames.get(entry.inputId) ?? entry.inputId}/${entry.service}` }))
   return {
     // a hole stops nothing: the service reads on behind it
-    ready: buffer !== null && reasons.every(({ part }) => part === STANDBY || part.endsWith('/holes')),
+    ready: look.isOpen && reasons.every(({ part }) => part === STANDBY || part.endsWith('/holes')),
     role: isStandby ? 'standby' : 'active',
-    reasons: buffer === null && reasons.length === 0 ? [{ part: 'buffer', reason: 'opening', since: new Date().toISOString() }] : reasons,
+    reasons: !look.isOpen && reasons.length === 0 ? [{ part: 'buffer', reason: 'opening', since: new Date().toISOString() }] : reasons,
     holes: parts.flatMap(({ part, holes }) => holes.map((hole) => ({ part, ...hole }))),
     gaps: parts.flatMap(({ part, gaps }) => gaps.map((gap) => ({ part, ...gap }))),
-  }
-}
-
-/** Null where the buffer does not say it within what a probe waits for. */
-async function servicesOf(buffer: EventBuffer): Promise<BufferSnapshot['services'] | null> {
-  const late = Promise.withResolvers<null>()
-  const cancel = systemClock.after(ANSWER_WITHIN_MS, () => late.resolve(null))
-  try {
-    return await Promise.race([buffer.snapshot().then(({ services }) => services).catch(() => null), late.promise])
-  } finally {
-    cancel()
   }
 }

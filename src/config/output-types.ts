@@ -5,6 +5,7 @@ import { createPlugInSink } from '../plug-ins/sink.ts'
 import { createConsoleSink } from '../sinks/console/sink.ts'
 import { createDevoSink } from '../sinks/devo/sink.ts'
 import { createFileSink } from '../sinks/file/sink.ts'
+import type { HttpConfig } from '../sinks/http/config.ts'
 import { secretsOf } from '../sinks/http/secrets.ts'
 import { createHttpSink } from '../sinks/http/sink.ts'
 import type { Connect } from '../sinks/proof/connection.ts'
@@ -46,27 +47,31 @@ export interface OutputType<C> {
   create(config: C, context: SinkContext): Sink | Promise<Sink>
   /** What of the configuration may never stand in the log. */
   secrets?(config: C): readonly string[]
+  /** The PEM file that begins with our client certificate; null: none is shown. */
+  clientCertificate?(config: C): string | null
 }
 
 const outputType = <C>(type: OutputType<C>): OutputType<C> => type
 
 /** The types of outputs that are built in, by their names in the YAML: a new one is a row here. */
 const TABLE = {
-  devo_platform: outputType({ read: readDevo, create: createDevoSink }),
+  devo_platform: outputType({ read: readDevo, create: createDevoSink, clientCertificate: ({ cert }) => cert }),
   relay: outputType({ read: readRelay, create: createRelaySink }),
-  syslog: outputType({ read: readSyslog, create: createSyslogSink }),
+  syslog: outputType({ read: readSyslog, create: createSyslogSink, clientCertificate: ({ tls }) => tls?.cert ?? null }),
   console: outputType({ read: readConsole, create: createConsoleSink }),
   file: outputType({ read: readFileOutput, create: createFileSink }),
   kafka: outputType({
     read: readKafkaOutput,
     create: async (config, context) => (await import('../sinks/kafka/sink.ts')).createKafkaSink(config, context),
     secrets: ({ sasl }) => (sasl === null ? [] : [sasl.password]),
+    clientCertificate: ({ ssl }) => (ssl === false ? null : ssl.cert),
   }),
-  http: outputType({ read: readHttp, create: createHttpSink, secrets: secretsOf }),
+  http: outputType({ read: readHttp, create: createHttpSink, secrets: secretsOf, clientCertificate: ({ cert }: HttpConfig) => cert }),
   s3: outputType({
     read: readS3,
     create: async (config, context) => (await import('../sinks/s3/sink.ts')).createS3Sink(config, context),
     secrets: secretsOfS3,
+    clientCertificate: ({ cert }) => cert,
   }),
   // What has any other name.
   plug_in: outputType({ read: readPlugIn, create: createPlugInSink, secrets: ({ secrets }) => secrets }),

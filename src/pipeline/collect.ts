@@ -145,7 +145,7 @@ function tellMissed({ source, service, log }: CollectOptions, { missedEvents }: 
 function tellDeadLetters({ source, service, log, counters }: CollectOptions, { deadLetters, window }: Unit): void {
   const part = `${source.name}/${service.name}`
   for (const { reason, size } of deadLetters) {
-    counters.add('dead_letters_total', { input: source.name, service: service.name, reason: 'malformed' })
+    counters.add('dead_letters_total', { output: '', reason: 'malformed' })
     log.error(
       { part, reason, size, from: new Date(window.from).toISOString(), to: new Date(window.to).toISOString() },
       `An event of ${part} cannot be delivered and is kept as a dead letter: ${reason}`,

@@ -7,6 +7,7 @@ import type { Counters } from './counters.ts'
 import { describeError, FatalError, isBug, RetryableError } from './errors.ts'
 import { Shipment } from './shipment.ts'
 import type { Sink } from './sink.ts'
+import { SECOND_MS } from './time.ts'
 import type { Transform } from './transform.ts'
 
 export interface DeliverOptions {
@@ -23,6 +24,8 @@ export interface DeliverOptions {
   readonly log: Logger
   readonly conditions: Conditions
   readonly counters: Counters
+  /** What the user calls an input, for what is counted. Left out: its id. */
+  readonly inputName?: (inputId: string) => string
   /** Begin nothing new; what is in flight may still be proven. */
   readonly stop: AbortSignal
   /** Give everything up; what is not proven counts as not sent. */
@@ -36,7 +39,7 @@ export interface DeliverOptions {
  * Resolves after a stop or, once drained, with everything committed. Throws only what cannot be mended.
  */
 export async function deliver(options: DeliverOptions): Promise<void> {
-  const { output, sink, buffer, log, conditions, counters, stop, abort, drain } = options
+  const { output, sink, buffer, clock, log, conditions, counters, inputName = (id: string): string => id, stop, abort, drain } = options
   const failed = new AbortController()
   const signal = AbortSignal.any([abort, failed.signal])
   const ended = AbortSignal.any([signal, stop])
@@ -59,7 +62,13 @@ export async function deliver(options: DeliverOptions): Promise<void> {
   const onProven = (shipment: Shipment): void => {
     if (shipment.eventsSent > 0) {
       counters.add('delivery_attempts_total', { output, result: 'delivered' })
-      counters.add('events_delivered_total', { output }, shipment.eventsSent - shipment.deadLetters.length)
+      counters.observe('delivery_duration_seconds', { output }, shipment.durationMs / SECOND_MS)
+      for (const { inputId, service, events } of shipment.delivered.entries()) {
+        if (events === 0) continue
+        const labels = { input: inputName(inputId), service, output }
+        counters.add('events_delivered_total', labels, events)
+        counters.note('last_success_timestamp_seconds', labels, clock.now() / SECOND_MS)
+      }
       if (shipment.deadLetters.length > 0) counters.add('dead_letters_total', { output, reason: 'refused' }, shipment.deadLetters.length)
     }
     const waitedMs = conditions.clear(output)
@@ -79,7 +88,7 @@ export async function deliver(options: DeliverOptions): Promise<void> {
         sink,
         buffer,
         transforms: options.transforms,
-        clock: options.clock,
+        clock,
         signal,
         stop: ended,
         onFailure,

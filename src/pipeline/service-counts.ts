@@ -17,6 +17,15 @@ export class ServiceCounts {
     return [...this.#counts.values()].reduce((sum, events) => sum + events, 0)
   }
 
+  /** Each with its events, in no order. */
+  *entries(): Generator<{ readonly inputId: string; readonly service: string; readonly events: number }, void, undefined> {
+    for (const [key, events] of this.#counts) {
+      // An id may hold a slash, a service none.
+      const slash = key.lastIndexOf('/')
+      yield { inputId: key.slice(0, slash), service: key.slice(slash + 1), events }
+    }
+  }
+
   /** `<input id>/<service>`, in the order of the alphabet. */
   get keys(): readonly string[] {
     return [...this.#counts.keys()].sort()

@@ -4,6 +4,7 @@ import type { BatchStream, Cursor, DeliveryBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import { FatalError, RetryableError } from './errors.ts'
 import { countEvents, eventsOf, FINGERPRINT_BYTES, type Batch } from './event.ts'
+import { ServiceCounts } from './service-counts.ts'
 import type { Sink } from './sink.ts'
 import type { Reject, Transform } from './transform.ts'
 import type { DeadLetter } from './unit.ts'
@@ -36,6 +37,9 @@ export class Shipment {
   /** Of the attempt that was proven: events read, and those of them that transforms left over. */
   eventsRead = 0
   eventsSent = 0
+  /** Of that attempt too: what the output has taken, and how long it took from its start. */
+  delivered = new ServiceCounts()
+  durationMs = 0
   /** Resolves when the successor may begin, with its `from`; rejects where `proven` does so earlier. */
   readonly readEnded: Promise<Cursor>
   readonly proven: Promise<void>
@@ -82,8 +86,9 @@ export class Shipment {
     }
     stop.addEventListener('abort', finish)
     if (stop.aborted) finish()
+    const beganAt = clock.monotonic()
     const rejected: DeadLetter[] = []
-    const attempt = { eventsSent: 0, isReadToEnd: false }
+    const attempt = { eventsSent: 0, isReadToEnd: false, delivered: new ServiceCounts() }
     const sources: Sources = new WeakMap()
     const reject = (batch: Batch, index: number, reason: string): void => {
       rejected.push(deadLetter(asRead(batch, index, sources), reason, output, clock.now()))
@@ -94,10 +99,20 @@ export class Shipment {
         attempt.eventsSent += 1
         reject(batch, index, reason)
       },
-      count: (events) => (attempt.eventsSent += events),
+      count: (batch) => {
+        const events = countEvents(batch)
+        attempt.eventsSent += events
+        attempt.delivered.add(batch, events)
+      },
       end: () => (attempt.isReadToEnd = true),
     })
-    const delivery = sink.ship({ signal, reject })
+    const delivery = sink.ship({
+      signal,
+      reject: (batch, index, reason) => {
+        reject(batch, index, reason)
+        attempt.delivered.add(batch, -1)
+      },
+    })
     try {
       if (typeof delivery === 'function') await pipeline(batches, transformed, delivery, { signal })
       else await pipeline(batches, transformed, delivery, { signal })
@@ -107,6 +122,8 @@ export class Shipment {
     if (!attempt.isReadToEnd) throw new Error('the output said that all is delivered before it had taken all events')
     this.deadLetters = rejected
     this.eventsSent = attempt.eventsSent
+    this.delivered = attempt.delivered
+    this.durationMs = clock.monotonic() - beganAt
   }
 
   #endOfRead(batches: BatchStream): void {
@@ -121,7 +138,7 @@ type Sources = WeakMap<Batch, Batch>
 
 interface Passage {
   readonly reject: Reject
-  readonly count: (events: number) => void
+  readonly count: (batch: Batch) => void
   readonly end: () => void
 }
 
@@ -135,7 +152,7 @@ function transforming(transforms: readonly Transform[], sources: Sources, { reje
         if (left !== batch) sources.set(left, batch)
       }
       if (left === null) continue
-      count(countEvents(left))
+      count(left)
       yield left
     }
     end()

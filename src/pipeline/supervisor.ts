@@ -206,7 +206,8 @@ interface DeliverSharesOptions extends SupervisorOptions {
 /** Delivers one share of an output's events after the other: one for good on an embedded buffer, a new one whenever processes come and go. */
 async function deliverShares(output: Output, options: DeliverSharesOptions): Promise<void> {
   const { name, sink, transforms, shipmentsInFlight, maxShipmentEvents, maxShipmentBytes } = output
-  const { buffer, clock, log, conditions, counters, stop, abort, drain } = options
+  const { sources, buffer, clock, log, conditions, counters, stop, abort, drain } = options
+  const inputNames = new Map(sources.map((source) => [source.inputId, source.name]))
   const backoff = retryBackoff()
   const stopped = (): boolean => stop.aborted
   while (!stopped()) {
@@ -241,6 +242,7 @@ async function deliverShares(output: Output, options: DeliverSharesOptions): Pro
         log,
         conditions,
         counters,
+        inputName: (id) => inputNames.get(id) ?? id,
         maxShipmentEvents,
         maxShipmentBytes,
         shipmentsInFlight: Math.min(shipmentsInFlight, sink.maxShipmentsInFlight),

@@ -21,8 +21,9 @@ export interface HealthServer {
 }
 
 /**
- * `/healthz` is 200 while the process lives, `/readyz` 503 with the reasons while a service or an output cannot make progress. Where a token is
- * set, whoever does not send it as `Authorization: Bearer ...` learns the verdict alone: probes need no more, and the reasons name hosts.
+ * `/healthz` is 200 while the process lives, `/readyz` 503 with the reasons while a service or an output cannot make progress, `/metrics` what
+ * Prometheus scrapes. Where a token is set, whoever does not send it as `Authorization: Bearer ...` learns the verdict of `/readyz` alone, for probes
+ * need no more and the reasons name hosts, and gets no metrics.
  */
 export async function startHealthServer(options: {
   readonly host: string
@@ -30,8 +31,9 @@ export async function startHealthServer(options: {
   readonly token: string | null
   readonly log: Logger
   readonly readiness: () => Promise<Readiness>
+  readonly metrics: { readonly contentType: string; text(): Promise<string> }
 }): Promise<HealthServer> {
-  const { host, port, token, log, readiness } = options
+  const { host, port, token, log, readiness, metrics } = options
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]
     if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -46,7 +48,18 @@ export async function startHealthServer(options: {
           answer(response, 503, { ready: false, reasons: [{ part: 'buffer', reason: 'its state cannot be read' }] })
         },
       )
-    } else answer(response, 404, { error: 'not found; there are /healthz and /readyz' })
+    } else if (path === '/metrics' && !isTrusted(request, token)) {
+      response.setHeader('www-authenticate', 'Bearer')
+      answer(response, 401, { error: 'the metrics are for whoever sends the token of globals.http as Authorization: Bearer TOKEN' })
+    } else if (path === '/metrics') {
+      metrics.text().then(
+        (text) => send(response, 200, metrics.contentType, text),
+        (error: unknown) => {
+          log.error({ err: error, stack: error instanceof Error ? error.stack : undefined }, 'A bug: the metrics cannot be told')
+          answer(response, 500, { error: 'the metrics cannot be told; the log says why' })
+        },
+      )
+    } else answer(response, 404, { error: 'not found; there are /healthz, /readyz and /metrics' })
   })
   server.headersTimeout = 10_000
   server.requestTimeout = 10_000
@@ -90,6 +103,10 @@ function isTrusted({ headers }: IncomingMessage, token: string | null): boolean 
 }
 
 function answer(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
-  response.end(`${JSON.stringify(body, null, 2)}\n`)
+  send(response, status, 'application/json', `${JSON.stringify(body, null, 2)}\n`)
+}
+
+function send(response: ServerResponse, status: number, type: string, text: string): void {
+  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+  response.end(text)
 }

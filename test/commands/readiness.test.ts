@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { BufferLook } from '../../src/commands/look.ts'
 import { readiness } from '../../src/commands/readiness.ts'
 import type { EventBuffer } from '../../src/pipeline/buffer.ts'
 import { Conditions } from '../../src/pipeline/conditions.ts'
@@ -14,7 +15,8 @@ const config = collectorConfig({
 async function ready(conditions: Readonly<Record<string, string>>, buffer?: EventBuffer | null) {
   const all = new Conditions(() => 0)
   for (const [part, reason] of Object.entries(conditions)) all.set(part, reason)
-  const state = await readiness(config, all, buffer === undefined ? await openBuffer(await temporaryFolder()) : buffer)
+  const looked = buffer === undefined ? await openBuffer(await temporaryFolder()) : buffer
+  const state = await readiness(config, all, new BufferLook(() => looked))
   return { ...state, reasons: state.reasons.map(({ part, reason }) => `${part}: ${reason}`) }
 }
 

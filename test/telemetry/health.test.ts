@@ -10,8 +10,8 @@ const WAITING: Readiness = {
   gaps: [],
 }
 
-async function serve(token: string | null, readiness: () => Promise<Readiness> = async () => WAITING): Promise<string> {
-  const server = await startHealthServer({ host: '127.0.0.1', port: 0, token, log: silent, readiness })
+async function serve(token: string | null, readiness: () => Promise<Readiness> = async () => WAITING, text = async () => 'up 1\n'): Promise<string> {
+  const server = await startHealthServer({ host: '127.0.0.1', port: 0, token, log: silent, readiness, metrics: { contentType: 'text/plain; version=0.0.4', text } })
   onTestFinished(() => server.close())
   return `http://127.0.0.1:${server.port ?? 0}`
 }
@@ -39,6 +39,22 @@ test('with a token the verdict is for all, and the reasons for whoever sends it'
 test('a state that cannot be read is not ready, and its error stays inside', async () => {
   const response = await fetch(`${await serve(null, async () => Promise.reject(new Error('/secret/path')))}/readyz`)
   expect(response.status).toBe(503)
+  expect(await response.text()).not.toContain('/secret/path')
+})
+
+test('metrics are for whoever sends the token, where there is one', async () => {
+  const open = await fetch(`${await serve(null)}/metrics`)
+  expect([open.status, open.headers.get('content-type'), await open.text()]).toEqual([200, 'text/plain; version=0.0.4', 'up 1\n'])
+  const url = await serve('the-token')
+  const refused = await fetch(`${url}/metrics`)
+  expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([401, 'Bearer'])
+  expect(await refused.text()).not.toContain('up 1')
+  expect((await fetch(`${url}/metrics`, { headers: { authorization: 'Bearer the-token' } })).status).toBe(200)
+})
+
+test('metrics that cannot be told are an error of the server, whose reason stays inside', async () => {
+  const response = await fetch(`${await serve(null, undefined, async () => Promise.reject(new Error('/secret/path')))}/metrics`)
+  expect(response.status).toBe(500)
   expect(await response.text()).not.toContain('/secret/path')
 })
 

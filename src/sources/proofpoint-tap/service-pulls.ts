@@ -6,7 +6,7 @@ import type { Gap, Position, Unit, Window } from '../../pipeline/unit.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import { PullReport } from './pull-report.ts'
 import type { ResponsePart } from './response.ts'
-import { MINUTE_MS, SECOND_MS } from './windows.ts'
+import { MINUTE_MS } from './windows.ts'
 
 /** A pull that has waited for so long is over: what comes then belongs to a new one, or its events would carry a time long past. */
 const RENEW_AFTER_MS = 5 * MINUTE_MS
@@ -90,7 +90,6 @@ export class ServicePulls {
   /** A unit without events that writes down a gap. */
   gapUnit(window: Window, reason: string, position: Pick<Position, 'settled' | 'holes'>): Unit {
     const gap: Gap = { ...window, recordedAt: this.#deps.clock.now(), reason }
-    this.#deps.counters.add('gap_seconds_total', this.#labels, (window.to - window.from) / SECOND_MS)
     const unit = this.unit(window, null, position)
     return { ...unit, position: { ...unit.position, gaps: [gap] } }
   }
