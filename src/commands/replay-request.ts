@@ -65,7 +65,7 @@ export function readRequest(options: ReplayOptions, config: CollectorConfig, now
 export function resumeCommand(id: string, options: ReplayOptions): string {
   const { config, by, service, output, rate } = options
   const rest = `${by === 'pull-time' ? '' : ` --by ${by}`}${listed('--service', service)}${listed('--output', output)}${rate === undefined ? '' : ` --rate ${rate}`}`
-  return `tap-collector replay --resume ${id} ${span(options)}${rest}${config === undefined ? '' : ` --config ${config}`}`
+  return `tap-collector replay --resume ${id} ${span(options)}${rest}${config === undefined ? '' : ` --config ${quoted(config)}`}`
 }
 
 export function iso(time: number): string {
@@ -77,7 +77,12 @@ function span({ from, to }: ReplayOptions): string {
 }
 
 function listed(option: string, names: readonly string[]): string {
-  return [...new Set(names)].sort().map((name) => ` ${option} ${name}`).join('')
+  return [...new Set(names)].sort().map((name) => ` ${option} ${quoted(name)}`).join('')
+}
+
+/** As a shell takes it for one word. */
+function quoted(word: string): string {
+  return /^[\w./:@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }
 
 /** Also one that is no longer configured: its events may still be there. */

@@ -77,6 +77,24 @@ export function replayContract(name: string, makeHarness: () => Promise<ReplayHa
       expect(read.cursor).toBe(store.end)
     })
 
+    test('comes to the same end once more, though its batches are others and larger than the limits', async () => {
+      const { buffer, replay } = await setUp()
+      for (let n = 0; n < 3; n += 1) await buffer.append(unitOf({ chunks: [numbered(n * 5, 5)] }))
+      const store = await replay()
+      const positions = new ReplayPositions({ store, id: null, request: '', outputs: ['a'] })
+      const readTo = async (maxBatchEvents: number, to?: Cursor) => {
+        const replayed = new ReplayBuffer({ store, selection: { isWanted: () => true, isInTime: null }, positions, pace: null, maxBatchEvents })
+        const read = replayed.read('a', { from: store.begin, maxEvents: 2, maxBytes: 1e9, signal, ...(to !== undefined && { to }) })
+        const events: string[] = []
+        // A BatchStream carries batches.
+        for await (const batch of read) events.push(...textsOf(batch as Batch))
+        return { events, cursor: read.cursor }
+      }
+      const first = await readTo(100)
+      expect(first.events.length).toBeGreaterThan(2)
+      expect(await readTo(1, first.cursor)).toEqual(first)
+    })
+
     test('has what was pulled in a time, and nothing that comes later', async () => {
       const { buffer, replay } = await setUp()
       expect((await replay()).oldestPull).toBeNull()
