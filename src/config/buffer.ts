@@ -6,7 +6,7 @@ import type { BufferConfig } from './types.ts'
 
 const MEGABYTE = 1024 * 1024
 
-const BUFFER: Component<{ readonly type: string }> = {
+export const BUFFER: Component<{ readonly type: string }> = {
   schema: { type: { doc: 'the kind of buffer', format: 'tap_choice', options: ['embedded', 'kafka'], default: 'embedded' } },
   parts: ['config'],
 }
@@ -16,7 +16,7 @@ interface EmbeddedValues {
   readonly max_size_in_mb: number
 }
 
-const EMBEDDED: Component<EmbeddedValues> = {
+export const EMBEDDED: Component<EmbeddedValues> = {
   schema: {
     retention_in_hours: { doc: 'how long delivered events stay for replay', format: 'tap_whole_number', min: 0, max: 87_600, default: 24 },
     max_size_in_mb: { doc: 'how much the buffer may hold', format: 'tap_whole_number', min: 8, max: 100_000_000, default: 10_240 },

@@ -3,7 +3,7 @@ import { read, type Component, type Context } from './component.ts'
 import type { Node } from './node.ts'
 import { OLD_CONSOLE } from './old-keys.ts'
 
-const CONSOLE: Component<{ readonly format: string }> = {
+export const CONSOLE: Component<{ readonly format: string }> = {
   schema: { format: { doc: 'how an event is written', format: 'tap_choice', options: ['line', 'ndjson'], default: 'line' } },
   old: OLD_CONSOLE,
 }

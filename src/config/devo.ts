@@ -17,7 +17,7 @@ interface DevoValues extends ProofValues {
   readonly allow_weak_certificates: boolean
 }
 
-const DEVO: Component<DevoValues> = {
+export const DEVO: Component<DevoValues> = {
   schema: {
     address: { doc: 'the name of the Devo endpoint, such as collector-eu.devo.io', format: 'tap_text', default: null, check: checkAddress },
     port: { doc: 'its port', format: 'tap_whole_number', min: 1, max: 65535, default: 443 },

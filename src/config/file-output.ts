@@ -9,7 +9,7 @@ interface FileValues {
   readonly gzip: boolean
 }
 
-const FILE: Component<FileValues> = {
+export const FILE: Component<FileValues> = {
   schema: {
     path: { doc: 'the file that events are written to, such as events/tap-%Y-%m-%d.ndjson', format: 'tap_text', default: null, check: checkPath },
     rotate_bytes: {

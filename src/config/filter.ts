@@ -6,7 +6,7 @@ import { join, read, readScalar, type Component, type Context, type Section } fr
 import { checkField, warnOfField } from './event-field.ts'
 import { isLeftOut, show, type Node } from './node.ts'
 
-const FILTER: Component<object> = { schema: {}, parts: ['keep', 'drop'] }
+export const FILTER: Component<object> = { schema: {}, parts: ['keep', 'drop'] }
 
 interface ConditionValues {
   readonly field: string
@@ -15,7 +15,7 @@ interface ConditionValues {
   readonly exists: boolean
 }
 
-const CONDITION: Component<ConditionValues> = {
+export const CONDITION: Component<ConditionValues> = {
   schema: {
     field: { doc: 'the field that is looked at, such as /classification or /messageParts/*/filename', format: 'tap_text', default: null, check: checkField },
     matches: { doc: 'a regular expression', format: 'tap_text', default: null, nullable: true },

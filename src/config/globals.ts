@@ -11,7 +11,7 @@ interface GlobalValues {
   readonly internal_events: boolean
 }
 
-const GLOBALS: Component<GlobalValues> = {
+export const GLOBALS: Component<GlobalValues> = {
   schema: {
     debug: { doc: 'true logs more', format: 'tap_yes_or_no', default: false },
     id: { doc: 'an id of your own', format: 'tap_text', default: 'not_used' },
@@ -29,12 +29,12 @@ interface PersistenceValues {
   readonly type: string
 }
 
-const PERSISTENCE: Component<PersistenceValues> = {
+export const PERSISTENCE: Component<PersistenceValues> = {
   schema: { type: { doc: 'where the state is kept', format: 'tap_choice', options: PERSISTENCE_TYPES, default: 'filesystem' } },
   parts: ['config'],
 }
 
-const DIRECTORY: Component<{ readonly directory_name: string }> = {
+export const DIRECTORY: Component<{ readonly directory_name: string }> = {
   schema: { directory_name: { doc: 'the folder of the state', format: 'tap_text', default: 'state' } },
   aliases: { dir: 'directory_name' },
 }
@@ -106,19 +106,17 @@ function readStateDir(node: Node | undefined, path: string, context: Context): s
 
 function readHttp(node: Node | undefined, path: string, context: Context): HttpConfig {
   const host = context.env[HOST_VARIABLE]
-  const component: Component<HttpValues> = {
+  return read(httpComponent(host === undefined || host === '' ? '127.0.0.1' : host), node, path, context).values
+}
+
+/** `host` is the address to listen on where none is given. */
+export function httpComponent(host: string): Component<HttpValues> {
+  return {
     schema: {
       enabled: { doc: 'whether there is a status page', format: 'tap_yes_or_no', default: true },
-      host: {
-        doc: 'the address to listen on',
-        format: 'tap_text',
-        default: host === undefined || host === '' ? '127.0.0.1' : host,
-        pattern: /^[^\s/]+$/,
-        expected: 'a host name or an IP address',
-      },
+      host: { doc: 'the address to listen on', format: 'tap_text', default: host, pattern: /^[^\s/]+$/, expected: 'a host name or an IP address' },
       port: { doc: 'the port to listen on', format: 'tap_whole_number', min: 0, max: 65535, default: 8080 },
       token: { doc: 'the token that a reader must show', format: 'tap_text', default: null, nullable: true, sensitive: true },
     },
   }
-  return read(component, node, path, context).values
 }

@@ -9,7 +9,7 @@ interface CredentialValues {
   readonly scheme: string | null
 }
 
-const CREDENTIALS: Component<CredentialValues> = {
+export const CREDENTIALS: Component<CredentialValues> = {
   schema: {
     username: {
       doc: 'the user of a Basic login',

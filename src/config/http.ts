@@ -24,7 +24,7 @@ interface HttpValues {
   readonly acknowledge_timeout_in_seconds: number
 }
 
-const HTTP: Component<HttpValues> = {
+export const HTTP: Component<HttpValues> = {
   schema: {
     url: { doc: 'where events are sent, such as https://splunk.example.com:8088', format: 'tap_text', default: null, check: checkUrl },
     format: { doc: `how events are sent, ${FORMATS.join(', ')}`, format: 'tap_choice', options: FORMATS, default: null },

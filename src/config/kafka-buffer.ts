@@ -21,7 +21,7 @@ interface KafkaValues {
   readonly create_topics: boolean
 }
 
-const KAFKA: Component<KafkaValues> = {
+export const KAFKA: Component<KafkaValues> = {
   schema: {
     topic_prefix: {
       doc: 'what the names of topics and groups begin with',
@@ -52,7 +52,7 @@ interface SaslValues {
   readonly password: string
 }
 
-const SASL: Component<SaslValues> = {
+export const SASL: Component<SaslValues> = {
   schema: {
     mechanism: { doc: 'the SASL mechanism', format: 'tap_choice', options: ['plain', 'scram-sha-256', 'scram-sha-512'], default: null },
     username: { doc: 'the user at the brokers', format: 'tap_text', default: null },

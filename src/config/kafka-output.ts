@@ -8,7 +8,7 @@ interface KafkaValues {
   readonly compression: string
 }
 
-const KAFKA: Component<KafkaValues> = {
+export const KAFKA: Component<KafkaValues> = {
   schema: {
     topic: { doc: 'the topic that events are written to', format: 'tap_text', default: null, check: checkTopic },
     compression: { doc: 'how events are compressed', format: 'tap_choice', options: ['gzip', 'none'], default: 'gzip' },

@@ -16,7 +16,7 @@ interface LimitValues {
   readonly number_of_requests: number
 }
 
-const LIMIT: Component<LimitValues> = {
+export const LIMIT: Component<LimitValues> = {
   schema: {
     period: { doc: 'a time such as 1d, 24h, 60m or 30s', format: 'tap_text', default: null, check: checkPeriod },
     number_of_requests: {

@@ -25,7 +25,7 @@ export interface LoadOptions {
 }
 
 const PARTS = ['globals', 'outputs', 'buffer', 'inputs']
-const FILE: Component<object> = { schema: {}, parts: PARTS, old: OLD_FILE }
+export const FILE: Component<object> = { schema: {}, parts: PARTS, old: OLD_FILE }
 const LARGEST = 1024 * 1024
 
 /**

@@ -15,9 +15,9 @@ const CHOICE = `${BUILT_IN_OUTPUTS.slice(0, -1).join(', ')} or ${BUILT_IN_OUTPUT
  * Known from the old collector or from what is planned. To take one for a typing error, or to leave it out silently,
  * would both be wrong.
  */
-const NOT_YET = ['sidecar']
+export const NOT_YET = ['sidecar']
 /** Types of the old collector that have another name here. */
-const RENAMED: Readonly<Record<string, string>> = { in_house_relay: 'relay', stdout: 'console' }
+export const RENAMED: Readonly<Record<string, string>> = { in_house_relay: 'relay', stdout: 'console' }
 
 /** No type has this name. */
 const UNUSABLE = ''
@@ -31,7 +31,7 @@ interface OutputValues {
   readonly start_from: string
 }
 
-const OUTPUT: Component<OutputValues> = {
+export const OUTPUT: Component<OutputValues> = {
   schema: {
     type: { doc: `the kind of output, ${CHOICE}`, format: 'tap_text', default: null },
     enabled: { doc: 'whether the output runs', format: 'tap_yes_or_no', default: true },

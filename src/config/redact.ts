@@ -12,7 +12,7 @@ interface RedactValues {
 /** A shorter one could be found by trying. */
 const SHORTEST_KEY = 16
 
-const REDACT: Component<RedactValues> = {
+export const REDACT: Component<RedactValues> = {
   schema: {
     action: { doc: 'what is done: remove, mask or hash', format: 'tap_choice', options: ['remove', 'mask', 'hash'], default: null },
     key: {

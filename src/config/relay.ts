@@ -12,7 +12,7 @@ interface RelayValues extends ProofValues {
 /** Keys of TLS: who gives them does not expect a plain connection. */
 const OF_TLS = ['chain', 'cert', 'key'] as const
 
-const RELAY: Component<RelayValues> = {
+export const RELAY: Component<RelayValues> = {
   schema: {
     address: { doc: 'the name of the Devo relay', format: 'tap_text', default: null, check: checkAddress },
     port: { doc: 'its port', format: 'tap_whole_number', min: 1, max: 65535, default: 13000 },

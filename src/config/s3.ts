@@ -17,7 +17,7 @@ interface S3Values {
   readonly timeout_in_seconds: number
 }
 
-const S3: Component<S3Values> = {
+export const S3: Component<S3Values> = {
   schema: {
     bucket: { doc: 'the bucket that objects are written to', format: 'tap_text', default: null, check: checkBucket },
     prefix: { doc: 'what the keys of objects begin with', format: 'tap_text', default: null, nullable: true, check: checkPrefix },
@@ -42,7 +42,7 @@ interface CredentialValues {
   readonly session_token: string | null
 }
 
-const CREDENTIALS: Component<CredentialValues> = {
+export const CREDENTIALS: Component<CredentialValues> = {
   schema: {
     access_key_id: { doc: 'the id of an access key', format: 'tap_text', default: null, sensitive: true, pattern: /^\w+$/, expected: 'letters, digits and underscores' },
     secret_access_key: { doc: 'the secret of that access key', format: 'tap_text', default: null, sensitive: true },

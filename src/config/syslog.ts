@@ -15,7 +15,7 @@ interface SyslogValues extends ProofValues {
 const TLS_PORT = 6514
 const TCP_PORT = 601
 
-const SYSLOG: Component<SyslogValues> = {
+export const SYSLOG: Component<SyslogValues> = {
   schema: {
     address: { doc: 'the name of the syslog receiver', format: 'tap_text', default: null, check: checkAddress },
     protocol: { doc: 'how it is reached', format: 'tap_choice', options: ['tls', 'tcp'], default: 'tls' },
@@ -30,7 +30,7 @@ interface TlsValues extends TlsFiles {
   readonly allow_weak_certificates: boolean
 }
 
-const TLS: Component<TlsValues> = {
+export const TLS: Component<TlsValues> = {
   schema: {
     ...TLS_FILES.schema,
     verify_hostname: { doc: 'whether the name in the certificate of the receiver is checked', format: 'tap_yes_or_no', default: true },

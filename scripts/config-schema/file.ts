@@ -1,0 +1,134 @@
+import { BUFFER, EMBEDDED } from '../../src/config/buffer.ts'
+import { CONSOLE } from '../../src/config/console.ts'
+import { DEVO } from '../../src/config/devo.ts'
+import { FILE as FILE_OUTPUT } from '../../src/config/file-output.ts'
+import { CONDITION, FILTER } from '../../src/config/filter.ts'
+import { DIRECTORY, GLOBALS, httpComponent, PERSISTENCE } from '../../src/config/globals.ts'
+import { CREDENTIALS as HTTP_CREDENTIALS } from '../../src/config/http-credentials.ts'
+import { HTTP } from '../../src/config/http.ts'
+import { CREDENTIALS, INPUT, TLS as INPUT_TLS, TYPES } from '../../src/config/inputs.ts'
+import { KAFKA as KAFKA_BUFFER, SASL } from '../../src/config/kafka-buffer.ts'
+import { KAFKA as KAFKA_OUTPUT } from '../../src/config/kafka-output.ts'
+import { LIMIT } from '../../src/config/limits.ts'
+import { FILE } from '../../src/config/load.ts'
+import type { OutputTypeName } from '../../src/config/output-types.ts'
+import { NOT_YET as OUTPUTS_NOT_YET, OUTPUT, RENAMED } from '../../src/config/outputs.ts'
+import { REDACT } from '../../src/config/redact.ts'
+import { RELAY } from '../../src/config/relay.ts'
+import { CREDENTIALS as S3_CREDENTIALS, S3 } from '../../src/config/s3.ts'
+import { NOT_YET as SERVICES_NOT_YET, SERVICE, SERVICE_NAMES } from '../../src/config/services.ts'
+import { SYSLOG, TLS as SYSLOG_TLS } from '../../src/config/syslog.ts'
+import { TLS_FILES } from '../../src/config/tls-files.ts'
+import type { TransformTypeName } from '../../src/config/transform-types.ts'
+import { schemaOf, unlessOff, where, type Schema } from './component.ts'
+
+const ANYTHING: Schema = {}
+const SCALAR: Schema = { type: ['string', 'number', 'boolean'] }
+const TEXTS: Schema = { type: ['object', 'null'], additionalProperties: SCALAR }
+const OLD_NAME: Schema = { description: 'A service of the old collector that does not run here.', deprecated: true }
+
+const tls = { schema: schemaOf(TLS_FILES) }
+const brokers = { schema: { description: 'host:port of one broker or more.', anyOf: [SCALAR, { type: 'array', items: SCALAR, minItems: 1 }] }, required: true }
+const ssl = { schema: { description: 'TLS to the brokers: true, or the files of it.', anyOf: [{ type: ['boolean', 'string'] }, schemaOf(TLS_FILES)] } }
+const sasl = { schema: schemaOfSasl() }
+
+/** What stands in `config` of an output, by its type. */
+const OUTPUTS: Readonly<Record<Exclude<OutputTypeName, 'plug_in'>, Schema>> = {
+  devo_platform: schemaOf(DEVO),
+  relay: schemaOf(RELAY, { chain: { schema: { type: 'null' } }, cert: { schema: { type: 'null' } }, key: { schema: { type: 'null' } } }),
+  syslog: schemaOf(SYSLOG, { tls: { schema: schemaOf(SYSLOG_TLS) } }),
+  console: schemaOf(CONSOLE),
+  file: schemaOf(FILE_OUTPUT),
+  kafka: schemaOf(KAFKA_OUTPUT, { brokers, ssl, sasl }),
+  http: schemaOf(HTTP, { headers: { schema: TEXTS }, credentials: { schema: schemaOf(HTTP_CREDENTIALS) }, tls, fields: { schema: TEXTS } }),
+  s3: schemaOf(S3, { credentials: { schema: orLeftOut(schemaOf(S3_CREDENTIALS)) }, tls }),
+}
+
+const condition = schemaOf(CONDITION, { equals: { schema: { type: ['string', 'number', 'boolean', 'null'] } }, in: { schema: { type: ['array', 'null'], items: SCALAR, minItems: 1 } } })
+const conditions = { schema: { anyOf: [{ ...condition, type: 'object' }, { type: 'array', items: { ...condition, type: 'object' }, minItems: 1 }, { type: 'null' }] } }
+
+const TRANSFORMS: Readonly<Record<Exclude<TransformTypeName, 'plug_in'>, Schema>> = {
+  filter: { ...schemaOf(FILTER, { keep: conditions, drop: conditions }), type: 'object', minProperties: 1 },
+  redact: { ...schemaOf(REDACT, { fields: { schema: { type: 'array', items: SCALAR, minItems: 1 }, required: true } }), type: 'object' },
+}
+
+const transforms: Schema = {
+  description: 'Applied in this order to what this output gets.',
+  type: ['array', 'null'],
+  items: {
+    anyOf: [
+      { type: 'object', properties: TRANSFORMS, minProperties: 1, maxProperties: 1 },
+      { description: 'A file of your own without options.', type: 'string', minLength: 1 },
+    ],
+  },
+}
+
+/** `type` is a built-in one, a plug-in's, or read from elsewhere; names of the old collector that are called otherwise here are none of them. */
+function outputs(): Schema {
+  const types = Object.keys(OUTPUTS)
+  const own = { description: 'A file of your own, such as ./my-sink.mjs, or an npm package.', type: 'string', not: { enum: [...Object.keys(RENAMED), ...OUTPUTS_NOT_YET] } }
+  const entry = schemaOf(OUTPUT, {
+    config: { schema: ANYTHING },
+    services: { schema: { description: 'Only these services; left out: all.', type: ['array', 'null'], items: SCALAR, minItems: 1 } },
+    transforms: { schema: transforms },
+  })
+  const { properties, allOf } = entry
+  const typed = Object.entries(OUTPUTS).map(([type, config]) => {
+    const isOptional = config.allOf === undefined
+    return where('type', type, { properties: { config }, ...(!isOptional && { required: ['config'] }) })
+  })
+  // Both came from schemaOf.
+  return named(unlessOff({ ...entry, properties: { ...(properties as Schema), type: { description: 'The kind of output.', anyOf: [{ enum: types }, own] } }, allOf: [...((allOf as Schema[] | undefined) ?? []), ...typed] }))
+}
+
+function inputs(): Schema {
+  const service = schemaOf(SERVICE)
+  const services = {
+    type: 'object',
+    minProperties: 1,
+    properties: { ...Object.fromEntries(SERVICE_NAMES.map((name) => [name, service])), ...Object.fromEntries(SERVICES_NOT_YET.map((name) => [name, OLD_NAME])) },
+    additionalProperties: false,
+  }
+  const entry = schemaOf(INPUT, {
+    credentials: { schema: schemaOf(CREDENTIALS), required: true },
+    requests_limits: { schema: { description: 'Of the credential, for each of the two pools of the API.', type: ['array', 'null'], items: schemaOf(LIMIT) } },
+    services: { schema: services, required: true },
+    tls: { schema: schemaOf(INPUT_TLS) },
+  })
+  // It came from schemaOf.
+  return named(unlessOff({ ...entry, properties: { ...(entry.properties as Schema), type: { description: 'The kind of input; default: its own name.', anyOf: [{ enum: TYPES }, { type: 'null' }, { type: 'string', pattern: '\\$\\{' }] } } }))
+}
+
+function buffer(): Schema {
+  const { allOf, ...common } = schemaOf(BUFFER, { config: { schema: ANYTHING } })
+  if (allOf !== undefined) throw new Error('the buffer has a key that is required, which is lost here')
+  const kafka = schemaOf(KAFKA_BUFFER, { brokers, ssl, sasl })
+  return { ...common, allOf: [where('type', 'kafka', { properties: { config: kafka }, required: ['config'] }), where('type', 'embedded', { properties: { config: schemaOf(EMBEDDED) } }, true)] }
+}
+
+/** The whole file. */
+export function configSchema(): Schema {
+  const persistence = schemaOf(PERSISTENCE, { config: { schema: ANYTHING } })
+  const directory = where('type', 'filesystem', { properties: { config: schemaOf(DIRECTORY) } }, true)
+  const file = schemaOf(FILE, {
+    globals: { schema: schemaOf(GLOBALS, { persistence: { schema: { ...persistence, ...directory } }, http: { schema: schemaOf(httpComponent('127.0.0.1')) } }) },
+    outputs: { schema: outputs(), required: true },
+    buffer: { schema: buffer() },
+    inputs: { schema: inputs(), required: true },
+  })
+  return { $schema: 'http://json-schema.org/draft-07/schema#', title: 'The configuration of devo-proofpoint-tap-collector', ...file, type: 'object' }
+}
+
+/** Entries with a name of the user's own each. */
+function named(entry: Schema): Schema {
+  return { type: 'object', minProperties: 1, additionalProperties: { ...entry, type: 'object' } }
+}
+
+function schemaOfSasl(): Schema {
+  return orLeftOut(schemaOf(SASL))
+}
+
+/** A mapping with required keys that as a whole may be left out. */
+function orLeftOut(mapping: Schema): Schema {
+  return { anyOf: [{ type: 'null' }, { ...mapping, type: 'object' }] }
+}
