@@ -11,7 +11,7 @@ import { describeError, isBug } from '../../pipeline/errors.ts'
 import type { DeadLetter } from '../../pipeline/unit.ts'
 import { DeadLetterLog, letterOf, LETTER_PARTITION } from './dead-letter-log.ts'
 import type { KafkaBufferOptions } from './kafka.ts'
-import { RemovedLetters, rangesOf } from './removed-letters.ts'
+import { RemovedLetters, rangesOf, type LetterRange } from './removed-letters.ts'
 import { keepOwning } from './sole-owner.ts'
 import { STATE_PARTITION, StateLog } from './state-log.ts'
 import { jsonRecord, tombstone, type StateRecord } from './state-records.ts'
@@ -91,7 +91,7 @@ class KafkaDeadLetters implements DeadLetterStore {
     const { topics, producer, clock } = this.#parts
     if (added.length > 0) await producer.send([deadLetterRecords(added, topics)])
     const ranges = rangesOf(removed.map((id) => id - 1))
-    await this.#write(ranges.map((letters) => jsonRecord({ kind: 'removed', letters }, clock.now())))
+    await this.#write(ranges.map((letters) => removedRecord(letters, clock.now())))
     for (const range of ranges) this.#removed.add(range)
   }
 
@@ -131,15 +131,15 @@ class KafkaDeadLetters implements DeadLetterStore {
     }
   }
 
-  /** Deletes what lies before the first letter that is left, and forgets that it was removed. */
+  /** Deletes what lies before the first letter that is left, and writes down anew, and shorter, what was removed behind it. */
   async #tidyUp(): Promise<void> {
-    const { client, topics, letters, stateLog } = this.#parts
+    const { client, topics, letters, stateLog, clock } = this.#parts
     const { removedLetters } = await stateLog.settled()
     const first = await this.#firstLeft(removedLetters)
     await deleteRecordsBelow(client, topics.deadLetters, LETTER_PARTITION, first)
-    const start = await letters.start()
-    const gone = removedLetters.ranges().filter(({ to }) => to <= start)
-    await this.#write(gone.map((range) => tombstone({ kind: 'removed', letters: range })))
+    const { more, noLonger } = removedLetters.tidied(await letters.start())
+    // In this order: a kill in between leaves them said twice.
+    await this.#write([...more.map((range) => removedRecord(range, clock.now())), ...noLonger.map((range) => tombstone({ kind: 'removed', letters: range }))])
   }
 
   async #firstLeft(removed: RemovedLetters): Promise<number> {
@@ -164,4 +164,8 @@ class KafkaDeadLetters implements DeadLetterStore {
       { topic: topics.state, partition: STATE_PARTITION, records: records.map(({ key, value }) => ({ key: Buffer.from(key), value })) },
     ])
   }
+}
+
+function removedRecord(letters: LetterRange, at: number): StateRecord {
+  return jsonRecord({ kind: 'removed', letters }, at)
 }

@@ -24,21 +24,35 @@ export class RemovedLetters {
 
   /** The first offset from the given one on that was not removed. */
   behind(offset: number): number {
-    this.#merged ??= merged([...this.#ranges.values()])
+    const ranges = this.#apart()
     let low = 0
-    let high = this.#merged.length
+    let high = ranges.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if ((this.#merged[middle]?.to ?? 0) > offset) high = middle
+      if ((ranges[middle]?.to ?? 0) > offset) high = middle
       else low = middle + 1
     }
-    const range = this.#merged[low]
+    const range = ranges[low]
     return range !== undefined && range.from <= offset ? range.to : offset
   }
 
   /** As they were added. */
   ranges(): readonly LetterRange[] {
     return [...this.#ranges.values()]
+  }
+
+  /** What says the same of all offsets from the start on in as few ranges as can be: these more, and then those no longer. */
+  tidied(start: number): { readonly more: readonly LetterRange[]; readonly noLonger: readonly LetterRange[] } {
+    const wanted = new Map(this.#apart().filter(({ to }) => to > start).map((range) => [nameOf(range), range]))
+    return {
+      more: [...wanted].filter(([name]) => !this.#ranges.has(name)).map(([, range]) => range),
+      noLonger: this.ranges().filter((range) => !wanted.has(nameOf(range))),
+    }
+  }
+
+  #apart(): readonly LetterRange[] {
+    this.#merged ??= merged(this.ranges())
+    return this.#merged
   }
 }
 

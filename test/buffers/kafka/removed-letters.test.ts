@@ -27,3 +27,25 @@ test('neighbours are one range', () => {
   expect(rangesOf([1, 2, 3, 7, 9, 10])).toEqual([{ from: 1, to: 4 }, { from: 7, to: 8 }, { from: 9, to: 11 }])
   expect(rangesOf([])).toEqual([])
 })
+
+test('tidied they say the same, in ranges that are apart, and what lies before the start no longer', () => {
+  fc.assert(
+    fc.property(fc.array(range, { maxLength: 12 }), fc.nat(50), (added, start) => {
+      const removed = new RemovedLetters()
+      for (const one of added) removed.add(one)
+      const before = Array.from({ length: 60 }, (_, offset) => removed.has(offset))
+      const { more, noLonger } = removed.tidied(start)
+      for (const one of more) {
+        removed.add(one)
+        for (let offset = start; offset < 60; offset += 1) expect(removed.has(offset)).toBe(before[offset])
+      }
+      for (const one of noLonger) {
+        removed.delete(one)
+        for (let offset = start; offset < 60; offset += 1) expect(removed.has(offset)).toBe(before[offset])
+      }
+      const left = removed.ranges().toSorted((a, b) => a.from - b.from)
+      expect(left.every(({ to }, index) => to > start && to < (left[index + 1]?.from ?? Infinity))).toBe(true)
+      expect(removed.tidied(start)).toEqual({ more: [], noLonger: [] })
+    }),
+  )
+})
