@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { PassThrough } from 'node:stream'
 import { gunzipSync } from 'node:zlib'
 import pino from 'pino'
@@ -118,6 +119,18 @@ describeS3('output s3', () => {
       expect((await world.get(key)).equals(ndjson(batches))).toBe(true)
       const parts = world.gateway.asked.filter(({ method }) => method === 'PUT').map(({ body }) => body.length)
       expect(parts).toEqual([PART, PART, ndjson(batches).length - 2 * PART])
+    })
+
+    test('each body is signed, and has its MD5', async () => {
+      const sink = world.sink()
+      await shipAll(sink, batchesOf('a', 1).batches)
+      await shipAll(sink, large().batches)
+      const bodies = world.gateway.asked.filter(({ method }) => method === 'PUT')
+      expect(bodies).toHaveLength(4)
+      for (const { headers, body } of bodies) {
+        expect(headers['content-md5']).toBe(createHash('md5').update(body).digest('base64'))
+        expect(headers['x-amz-content-sha256']).toBe(createHash('sha256').update(body).digest('hex'))
+      }
     })
   })
 
