@@ -24,6 +24,8 @@ const GOOD: readonly StateRecord[] = [
   jsonRecord({ kind: 'output', name: 'devo_1' }, { begin: { 0: 5, 1: 7 }, missedEvents: 3, open: true }),
   jsonRecord({ kind: 'requests', pool: 'siem', minute: 29_916_666, writer: 'a/b' }, 3),
   jsonRecord({ kind: 'marker', inputId: INPUT }, 'x'),
+  jsonRecord({ kind: 'removed', letters: { from: 3, to: 9 } }, 1_795_000_000_000),
+  jsonRecord({ kind: 'removed', letters: { from: 5, to: 12 } }, 1_795_000_000_000),
   jsonRecord({ kind: 'move' }, { from: 'id', source: 'host:/x', section: 1, chunk: 2, deadLetter: 3, begin: { devo_1: { 0: 1 } }, done: true }),
   tombstone({ kind: 'requests', pool: 'siem', minute: 29_916_600, writer: 'a/b' }),
 ]
@@ -34,7 +36,7 @@ const WORDS = ['/', '%', '%ff', '-', 'position/', 'seen/', 'null', '"', '{', '}'
 function shown(view: StateView): unknown {
   return {
     layout: view.layout, move: view.move, outputs: [...view.outputs], inputIds: [...view.inputIds], services: view.services(), pools: view.pools(),
-    state: view.stateOf(INPUT, SERVICE), seen: view.seenOf(INPUT, SERVICE),
+    state: view.stateOf(INPUT, SERVICE), seen: view.seenOf(INPUT, SERVICE), removed: view.removedLetters.ranges(),
   }
 }
 
@@ -70,6 +72,10 @@ const state = target({
     const seen = view.stateOf(INPUT, SERVICE)?.seen ?? []
     assert(seen.every(({ fingerprints }) => fingerprints.length > 0 && fingerprints.length % 16 === 0), () => 'half a fingerprint was taken')
     assertNumbers(shown(view))
+    for (let offset = 0; offset < 20; offset += 1) {
+      const isIn = view.removedLetters.ranges().some(({ from, to }) => from <= offset && offset < to)
+      assert(view.removedLetters.has(offset) === isIn, () => `the dead letter at ${offset} was taken for what it is not`)
+    }
     const position = view.stateOf(INPUT, SERVICE)
     if (position !== null) assert(Array.isArray(position.holes) && typeof position.settled === 'number', () => `a position was taken that is none: ${JSON.stringify(position)}`)
     for (const [name, { begin, open }] of view.outputs) assert(typeof open === 'boolean' && typeof begin === 'object', () => `the output ${name} was taken for what it is not`)

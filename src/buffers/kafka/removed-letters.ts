@@ -9,7 +9,9 @@ export class RemovedLetters {
   /** Ascending and apart from each other; null: to be made anew. */
   #merged: readonly LetterRange[] | null = null
 
+  /** What is no range holds no offset. */
   add(range: LetterRange): void {
+    if (range.from >= range.to) return
     this.#ranges.set(nameOf(range), range)
     this.#merged = null
   }

@@ -21,7 +21,7 @@ export function keepOwning(member: GroupMember, first: Assignment, closed: Abort
         assignment.lost.throwIfAborted()
         assignment = await member.join(AbortSignal.any([released.signal, closed]))
       }
-      over.abort(new Error('the partition was given to another process'))
+      over.abort(new Error('it was given to another process'))
     } catch (error) {
       over.abort(error)
     }
