@@ -52,7 +52,7 @@ export async function replay(options: ReplayOptions): Promise<number> {
   const signals = onSignals((signal) => {
     stop.abort(new Error(`stopped by ${signal}`))
     cancelGrace = systemClock.after(GRACE_MS, () => abort.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`)))
-  }, log)
+  }, log, EXIT.failure)
   let store: ReplayStore | null = null
   try {
     store = await openReplay(config, log, request.pulled)

@@ -1,10 +1,14 @@
 import type { Logger } from 'pino'
+import { EXIT } from './exit.ts'
 
 /** The whole stop, shipments' grace included, must be over before a container is killed. */
 const LEAVE_AFTER_MS = 9_000
 
-/** First SIGTERM or SIGINT: `stop`; second: leave at once with 143 or 130. Whoever calls owes `dispose`. */
-export function onSignals(stop: (signal: NodeJS.Signals) => void, log?: Logger): { dispose(): void } {
+/**
+ * First SIGTERM or SIGINT: `stop`; second: leave at once with 143 or 130. `leaveWith`: the exit code where the stop does not come to its
+ * end. Whoever calls owes `dispose`.
+ */
+export function onSignals(stop: (signal: NodeJS.Signals) => void, log?: Logger, leaveWith: number = EXIT.ok): { dispose(): void } {
   let seen = false
   let deadline: NodeJS.Timeout | undefined
   const handle = (signal: NodeJS.Signals): void => {
@@ -12,7 +16,7 @@ export function onSignals(stop: (signal: NodeJS.Signals) => void, log?: Logger):
     seen = true
     deadline = setTimeout(() => {
       log?.warn('Something does not let go; leaving all the same. Buffer and cursors are safe')
-      process.exit(0)
+      process.exit(leaveWith)
     }, LEAVE_AFTER_MS)
     deadline.unref()
     stop(signal)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { openDeadLettersBeside } from '../../src/buffers/embedded/dead-letters.ts'
 import { openEmbeddedReplay } from '../../src/buffers/embedded/replay.ts'
+import { main } from '../../src/commands/main.ts'
 import { bar } from '../../src/commands/replay-progress.ts'
 import { replay } from '../../src/commands/replay.ts'
 import type { ReplayOptions } from '../../src/commands/replay-request.ts'
@@ -55,7 +56,8 @@ async function setUp(outputs: Record<string, unknown> = {}) {
   onTestFinished(() => told.mockRestore())
   const run = (options: Partial<ReplayOptions> = {}) =>
     printedBy(() => replay({ config, from: START, to: START + 60 * MINUTE_MS, service: [], output: [], by: 'pull-time', ...options }))
-  return { dir, buffer, run, told: () => told.mock.calls.flat().join(''), sentTo: (name: string) => readFile(join(dir, `${name}.ndjson`), 'utf8').catch(() => '') }
+  const byLine = (...args: readonly string[]): Promise<number> => main(['replay', '--config', config, ...args])
+  return { dir, buffer, run, main: byLine, told: () => told.mock.calls.flat().join(''), sentTo: (name: string) => readFile(join(dir, `${name}.ndjson`), 'utf8').catch(() => '') }
 }
 
 test('from is inclusive and to is not; a service of an input that is gone can be named', async () => {
@@ -94,6 +96,31 @@ test("an output's services and transforms apply; what it refuses is kept as dead
   const { outputs } = await buffer.snapshot()
   expect(outputs.map(({ name, deadLetters, backlogEvents }) => [name, deadLetters, backlogEvents])).toEqual([['fussy', 5, 13], ['one', 0, 13]])
   expect(await readFile(join(dir, 'one.ndjson'), 'utf8').catch(() => 'none')).toBe('none')
+})
+
+test('what cannot be meant is said at once, all of it', async () => {
+  const { buffer, run, main, told } = await setUp()
+  expect(await main('--from', '2026-11-20')).toBe(2)
+  expect(told()).toContain("required option '--to <time>'")
+  for (const [args, message] of [
+    [['--from', 'yesterday', '--to', '2026-11-21'], 'expected a UTC time'],
+    [['--from', '2026-11-21', '--to', '2026-11-20'], '--to: must be later than --from, 2026-11-21T00:00:00Z, but found 2026-11-20T00:00:00Z'],
+    [['--from', '2926-11-21', '--to', '2926-11-22'], '--from: lies in the future'],
+    [['--from', '2026-11-20', '--to', '2026-11-21', '--rate', '0'], 'at least 1'],
+    [['--from', '2026-11-20', '--to', '2026-11-21', '--by', 'hand'], 'pull-time, event-time'],
+    [['--from', '2026-11-20', '--to', '2026-11-21', '--output', 'nowhere', '--service', 'clicks'], '--service: expected one of clicksBlocked, '],
+    [['--from', '2026-11-20', '--to', '2026-11-21', '--output', 'nowhere', '--service', 'clicks'], '--output: expected one that is configured and on: one, but found nowhere'],
+    [['--from', '2026-11-20', '--to', '2026-11-21', '--service', 'other/clicksBlocked'], 'but found other/clicksBlocked'],
+    [['--from', '2026-11-20', '--to', '2026-11-21', '--resume', '01234567', '--dry-run'], '--dry-run: does not go with --resume'],
+    [['--from', '2026-11-20', '--to', '2026-11-21'], 'the buffer holds no events'],
+  ] as const) {
+    expect(await main(...args), message).toBe(2)
+    expect(told()).toContain(message)
+  }
+  await buffer.append(unitOf({ chunks: [numbered(0, 1)], pulledAt: START }))
+  await expect(run({ from: START - 1_000, to: START })).rejects.toThrow('the buffer holds only what was pulled since 2026-11-20T12:00:00Z')
+  await expect(run({ resume: '01234567' })).rejects.toThrow('no replay with this id was interrupted here')
+  await expect(run({ resume: '../01234567' })).rejects.toThrow('no replay with this id was interrupted here')
 })
 
 test('a dead letter of a part of a batch is the right event', async () => {
