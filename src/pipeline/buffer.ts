@@ -37,6 +37,8 @@ export interface OutputStart {
   readonly name: string
   /** For an output that is added later; the outputs of a first start all begin with the first event. */
   readonly startFrom: 'now' | 'oldest'
+  /** A service reads it and appends what it makes of the events: the last of the room is left to that, or a full buffer would stay full. */
+  readonly feedsService?: boolean
 }
 
 /** That this process runs the inputs. With several processes on one buffer all others stand by. */
@@ -75,8 +77,8 @@ export interface EventBuffer extends QuotaLog {
   loadService(inputId: string, service: string): Promise<ServiceState | null>
   /** Begins a service anew at `settled`: its fingerprints and holes are forgotten, gaps and events stay. */
   startService(inputId: string, service: string, settled: number, startTime: number | null): Promise<void>
-  /** Throws BufferFullError while an append would not fit. */
-  assertRoom(): Promise<void>
+  /** Throws BufferFullError while an append would not fit; `ofFeed`: one by a service that lets events go by it (`Unit.readTo`). */
+  assertRoom(ofFeed?: boolean): Promise<void>
   append(unit: Unit): Promise<void>
   /**
    * Waits, standing by, until this process owns the inputs; calls `onStandby` when another one has been found to. Throws the signal's

@@ -90,7 +90,7 @@ class BufferWait {
     const since = clock.monotonic()
     for (;;) {
       try {
-        await buffer.assertRoom()
+        await buffer.assertRoom(this.#options.service.follows !== undefined)
         return
       } catch (error) {
         if (!(error instanceof BufferFullError) || clock.monotonic() - since > longestMs) throw error

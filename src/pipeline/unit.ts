@@ -87,7 +87,7 @@ export const UNIT_MAX_BYTES = 4 * 1024 * 1024
 export interface Unit extends Pull {
   /** The service that has read it, and whose position it moves, where its events are of another kind than that; left out: `service`. */
   readonly reader?: string
-  /** How far its service has worked through the buffer's events once the unit is appended, where it follows them. */
+  /** Of a service that follows the buffer's events, and then always: how far it has worked through them once the unit is appended. */
   readonly readTo?: Cursor
   readonly window: Window
   readonly chunks: readonly Chunk[]

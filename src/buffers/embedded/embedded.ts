@@ -82,8 +82,8 @@ class EmbeddedBuffer implements EventBuffer {
     return this.#call('startService', inputId, service, settled, startTime)
   }
 
-  async assertRoom(): Promise<void> {
-    this.#waiters.update(await this.#call('assertRoom'))
+  async assertRoom(ofFeed = false): Promise<void> {
+    this.#waiters.update(await this.#call('assertRoom', ofFeed))
   }
 
   async append(unit: Unit): Promise<void> {

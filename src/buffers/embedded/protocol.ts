@@ -62,6 +62,7 @@ export function packUnit(unit: Unit): { readonly unit: Unit; readonly buffers: R
       pulledAt: unit.pulledAt,
       environment: unit.environment,
       window: unit.window,
+      ...(unit.readTo !== undefined && { readTo: unit.readTo }),
       chunks: unit.chunks.map((chunk) => ({ lines: own(chunk.lines), fingerprints: own(chunk.fingerprints) })),
       deadLetters: unit.deadLetters.map((letter) => ({ ...letter, event: own(letter.event), fingerprint: own(letter.fingerprint) })),
       position: { ...unit.position, seen: seen === null ? null : { ...seen, fingerprints: own(seen.fingerprints) } },

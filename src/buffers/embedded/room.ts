@@ -22,6 +22,8 @@ const CHECKPOINT_SHARE = 1 / 16
 const DISK_RESERVE_BYTES = 1024 * 1024
 /** Once full, it is full until this share of the limit is free (at most 64 MiB), or it would flap with every shipment. */
 const HEADROOM_SHARE = 1 / 20
+/** What services append that make room by it: as much as a page of events can bring, and one more. */
+const FEED_UNITS = 2
 const HEADROOM_MAX_BYTES = 64 * 1024 * 1024
 
 interface OldChunk {
@@ -48,6 +50,8 @@ export class Room {
   /** What the write-ahead log grows to before it is taken into the file. */
   readonly #walBytes: number
   #full = false
+  /** Services append what they make of the buffer's events, and let these go by that: all others leave so much room that they always can. */
+  hasFeeds = false
 
   constructor(db: Database.Database, path: string, limits: { retentionMs: number; maxSizeBytes: number }, log: ChunkLog, outputs: OutputTable) {
     this.#db = db
@@ -66,23 +70,23 @@ export class Room {
   }
 
   /** Makes room for an append of so many bytes, oldest delivered events first; throws BufferFullError where there is none. */
-  ensure(bytes: number): void {
+  ensure(bytes: number, ofFeed: boolean): void {
     const needed = bytes + OVERHEAD_BYTES
-    const headroom = this.#full ? Math.min(this.#maxSizeBytes * HEADROOM_SHARE, HEADROOM_MAX_BYTES) : 0
+    const headroom = ofFeed ? 0 : this.#headroom()
     for (let step = 0; ; step += 1) {
       const shortage = this.#shortage(needed, headroom)
       if (shortage === null) break
       if (step === 0) this.truncateLog()
       else if (step > STEPS_PER_APPEND || !this.#removeStep(needed + headroom, () => true)) {
-        this.#full = true
+        this.#full ||= !ofFeed
         throw new BufferFullError(shortage)
       }
     }
-    this.#full = false
+    if (!ofFeed) this.#full = false
   }
 
-  ensureForAnyUnit(): void {
-    this.ensure(this.#anyUnitBytes)
+  ensureForAnyUnit(ofFeed: boolean): void {
+    this.ensure(this.#anyUnitBytes, ofFeed)
   }
 
   /** Removes one small step of what every open output has: past its retention, or over the limit. True: there may be more to do. */
@@ -102,6 +106,11 @@ export class Room {
     } finally {
       this.#db.pragma('busy_timeout = 5000')
     }
+  }
+
+  #headroom(): number {
+    const againstFlapping = this.#full ? Math.min(this.#maxSizeBytes * HEADROOM_SHARE, HEADROOM_MAX_BYTES) : 0
+    return againstFlapping + (this.hasFeeds ? FEED_UNITS * (this.#anyUnitBytes + OVERHEAD_BYTES) : 0)
   }
 
   #shortage(needed: number, headroom: number): string | null {

@@ -84,10 +84,10 @@ export class EmbeddedStore {
     this.#write(() => this.#services.start(inputId, service, settled, startTime))
   }
 
-  assertRoom(): LogEnds {
+  assertRoom(ofFeed: boolean): LogEnds {
     return this.#try('making room in', () => {
       this.#assertInPlace()
-      this.#room.ensureForAnyUnit()
+      this.#room.ensureForAnyUnit(ofFeed)
       this.#outputs.assertRoomForDeadLetters(null, this.#maxSizeBytes)
       return this.#log.ends()
     })
@@ -96,7 +96,7 @@ export class EmbeddedStore {
   append(unit: Unit): LogEnds {
     this.#try('making room in', () => {
       this.#assertInPlace()
-      this.#room.ensure(unitBytes(unit))
+      this.#room.ensure(unitBytes(unit), unit.readTo !== undefined)
     })
     return this.#write(() => {
       if (unit.deadLetters.length > 0) this.#outputs.assertRoomForDeadLetters(null, this.#maxSizeBytes)
@@ -108,7 +108,9 @@ export class EmbeddedStore {
   }
 
   openOutputs(outputs: readonly OutputStart[]): OpenedOutput[] {
-    return this.#write(() => this.#outputs.open(outputs))
+    const opened = this.#write(() => this.#outputs.open(outputs))
+    this.#room.hasFeeds = outputs.some(({ feedsService }) => feedsService === true)
+    return opened
   }
 
   page(request: PageRequest, output: string): Page {

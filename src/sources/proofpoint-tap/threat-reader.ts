@@ -54,6 +54,8 @@ export class ThreatReader {
   readonly #kinds: readonly string[]
   /** What was asked for in one hour is forgotten together. */
   #window: Window
+  /** Behind the events of which all threats have been asked for. */
+  #cursor: Cursor
   #settled: number
 
   constructor(
@@ -76,19 +78,16 @@ export class ThreatReader {
     this.#pulls = new ServicePulls(input, service, { ...deps, log: this.#log })
     this.#waits = new ServiceWaits(`${input.name}/${service.name}`, { ...deps, log: this.#log }, deps.random)
     this.#begin = state.startTime ?? -Infinity
+    this.#cursor = deps.events.cursor
     this.#settled = state.settled
     this.#window = this.#hour()
   }
 
   async *units(): AsyncGenerator<Unit, void, undefined> {
-    const { clock, events, time, periodMs } = this.#deps
-    let { cursor } = events
+    const { clock, time, periodMs } = this.#deps
     for (;;) {
       const beganAt = floorToSecond(time.now())
-      for (let page = await this.#page(cursor); page.events > 0; page = await this.#page(cursor)) {
-        yield* this.#ask(page)
-        cursor = page.cursor
-      }
+      for (let page = await this.#page(); page.events > 0; page = await this.#page()) yield* this.#ask(page)
       this.#settled = Math.max(this.#settled, beganAt)
       yield this.#unit()
       this.#pulls.end()
@@ -101,9 +100,9 @@ export class ThreatReader {
   }
 
   /** The next events of the buffer, and what is to be asked because of them. */
-  async #page(from: Cursor): Promise<Page> {
+  async #page(): Promise<Page> {
     this.#window = this.#hour()
-    const stream = this.#deps.events.read({ from, maxEvents: UNIT_MAX_EVENTS, maxBytes: UNIT_MAX_BYTES, signal: this.#signal })
+    const stream = this.#deps.events.read({ from: this.#cursor, maxEvents: UNIT_MAX_EVENTS, maxBytes: UNIT_MAX_BYTES, signal: this.#signal })
     const questions = new Map<string, Question>()
     // A BatchStream carries batches.
     for await (const batch of stream as AsyncIterable<Batch>) {
@@ -146,7 +145,8 @@ export class ThreatReader {
         }
       }
     }
-    yield { ...this.#unit(), readTo: cursor }
+    this.#cursor = cursor
+    yield this.#unit()
   }
 
   async #answer(question: Question, isPatient: boolean): Promise<void> {
@@ -210,7 +210,7 @@ export class ThreatReader {
     const window = this.#window
     const forgotten = this.#seen.windows().filter(({ to }) => to <= window.from - ASK_AGAIN_AFTER_MS)
     this.#seen.forget(forgotten)
-    return this.#pulls.unit(window, this.#answers.take(), { settled: this.#settled, holes: [] }, forgotten)
+    return { ...this.#pulls.unit(window, this.#answers.take(), { settled: this.#settled, holes: [] }, forgotten), readTo: this.#cursor }
   }
 
   #hour(): Window {

@@ -71,6 +71,31 @@ describe('the size limit', () => {
     expect((await readShipment(buffer, 'late', other.get('late')?.cursor ?? '')).events).toEqual(kept)
   })
 
+  test('a service that has yet to read events may append what makes room by it, whatever others have filled', async () => {
+    const dir = temporaryFolder()
+    const buffer = await openFor(dir, { maxSizeBytes })
+    const shares = await openShares(buffer, [{ name: 'devo', startFrom: 'now' }, { name: 'in/threats', startFrom: 'now', feedsService: true }])
+    const { units } = await fill(buffer)
+    const { cursor: delivered } = await readShipment(buffer, 'devo', shares.get('devo')?.cursor ?? '')
+    await buffer.commit('devo', delivered, [])
+    await expect(buffer.assertRoom()).rejects.toBeInstanceOf(BufferFullError)
+    let from = shares.get('in/threats')?.cursor ?? ''
+    let read = 0
+    while (read < units * 500) {
+      const page = await readShipment(buffer, 'in/threats', from, { maxBytes: 4 * MIB })
+      read += page.eventsRead
+      // Every event brings a fifth of itself, and an output delivers that at once.
+      const made = padded(read, page.eventsRead, 400)
+      await buffer.assertRoom(true)
+      await buffer.append(unitOf({ chunks: [made.slice(0, 1000), made.slice(1000)], service: 'threats', readTo: page.cursor }))
+      await buffer.commit('in/threats', page.cursor, [])
+      await buffer.commit('devo', page.cursor, [])
+      from = page.cursor
+      expect(onDisk(dir)).toBeLessThanOrEqual(maxSizeBytes)
+    }
+    await buffer.assertRoom()
+  })
+
   test('many tiny delivered chunks make room as well', async () => {
     const buffer = await openFor(temporaryFolder(), { maxSizeBytes: 16 * MIB })
     await openShares(buffer, [{ name: 'devo', startFrom: 'now' }])
