@@ -1,6 +1,7 @@
 import type { Bench } from '../bench.ts'
 import { measureIdle } from '../idle.ts'
 import { measureIntoBuffer } from '../into-buffer.ts'
+import { measureReplay } from '../replay.ts'
 import { HEAD, median, print, row } from '../table.ts'
 import type { Measured } from '../window.ts'
 import { measureBareLoop, measureDelivery, type Delivery } from './delivery.ts'
@@ -90,6 +91,12 @@ async function backlog(bench: Bench, kafka: KafkaSide, events: number, seconds: 
     `\nKafka, a backlog of ${events} events: ${secondsToProof?.toFixed(0) ?? '?'} s to the last proof, ` +
       `${eventsPerSecond.toFixed(0)} events/s; ` +
       `resident memory: first quarter ${mb(memory.firstQuarter)} MB, last quarter ${mb(memory.lastQuarter)} MB, peak ${mb(memory.peak)} MB`,
+  )
+  console.error('Kafka: the same once more, as a replay ...')
+  const replayed = await measureReplay(bench, events)
+  console.log(
+    `Kafka, a replay of them: ${replayed.eventsPerSecond.toFixed(0)} events/s, ${(replayed.eventsPerSecond / eventsPerSecond).toFixed(2)} of live delivery, ` +
+      `peak ${mb(replayed.peakMb)} MB`,
   )
   const alone = await measureSharing(bench, kafka, full, 1, seconds)
   for (const processes of [1, 2, 4]) {
