@@ -41,7 +41,7 @@ fresh=$(mktemp -d "$folder/building.XXXXXX")
 trap 'rm -rf "$fresh"' EXIT
 echo "versitygw: building version $version" >&2
 # Its checksums are those of Go's public log, which `go` compares by itself. Without debugging symbols, and with the Go that is there.
-GOBIN=$fresh GOTOOLCHAIN=local GOFLAGS='' go install -trimpath -ldflags='-s -w' "github.com/versity/versitygw/cmd/versitygw@v$version" >&2
+GOBIN=$fresh GOTOOLCHAIN=local GOFLAGS='' GOGC=400 go install -trimpath -ldflags='-s -w' "github.com/versity/versitygw/cmd/versitygw@v$version" >&2
 mkdir -p "$(dirname "$program")"
 mv "$fresh/versitygw" "$program"
 echo "$program"
