@@ -32,7 +32,7 @@ async function buffered(world: World): Promise<string[]> {
 }
 
 /** Killed whenever so many threats have been asked for. */
-async function expectEachThreatOnce(kills: readonly number[], configure: (config: ConfigFile) => void): Promise<void> {
+async function expectEachThreatOnce(kills: readonly number[], configure: (config: ConfigFile) => void): Promise<World> {
   const world = await makeWorld({
     perHour: 60,
     traffic: { until: readableUntil() },
@@ -71,10 +71,16 @@ async function expectEachThreatOnce(kills: readonly number[], configure: (config
   const events = await buffered(world)
   expect(events.filter((event) => event.includes('"attackSpread":')).sort()).toEqual(summaries.sort())
   expect(asked().length).toBe(before)
+  return world
 }
 
 test('each threat that events name is asked for, and is in the buffer once, also across kills', async () => {
-  await expectEachThreatOnce([15, 150], () => undefined)
+  const world = await expectEachThreatOnce([15, 150], () => undefined)
+  const before = world.model.log.entries.length
+  expect(await world.run(['validate', '--connect'])).toMatchObject({ code: 0, stdout: expect.stringContaining('ok       input proofpoint_tap') as string })
+  expect(world.model.log.entries.slice(before).map(({ pool, status }) => [pool, status]).sort()).toEqual([['clicks_permitted', 200], ['siem', 200], ['threat', 404]])
+  const reset = await world.run(['reset', '--service', 'threats', '--to', '2026-11-20T00:00:00Z', '--yes'])
+  expect(reset).toMatchObject({ code: 2, stderr: expect.stringContaining('has no start of its own') as string })
 })
 
 describeKafka('with the Kafka buffer', () => {
