@@ -37,7 +37,7 @@ export async function retryDeadLetters(
   const signals = onSignals((signal) => {
     stop.abort(new Error(`stopped by ${signal}`))
     cancelGrace = systemClock.after(GRACE_MS, () => abort.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`)))
-  }, log)
+  }, log, EXIT.failure)
   try {
     const { lost } = claim
     const stops: Stops = { stop: AbortSignal.any([stop.signal, lost]), abort: AbortSignal.any([abort.signal, lost]) }
