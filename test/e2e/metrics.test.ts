@@ -2,16 +2,19 @@ import { describe, expect, test } from 'vitest'
 import { behaviours } from '../../src/simulator/devo-behaviours.ts'
 import { hostileEvent } from '../../src/simulator/events.ts'
 import { makeKafkaWorld } from '../chaos/kafka-world.ts'
+import { dashboardExpressions } from '../support/dashboard.ts'
 import { parseExposition, valueOf, type Sample } from '../support/exposition.ts'
 import { describeKafka, sharedBroker } from '../support/kafka.ts'
+import { describePrometheus, startPrometheus } from '../support/prometheus.ts'
 import type { Collector } from './collector.ts'
 import { makeWorld, MINUTE_MS, type World } from './world.ts'
 
 const until = Date.now() - 2 * MINUTE_MS
+const TOKEN = 'a-token-of-mine'
 const SERVICES = ['clicksBlocked', 'clicksPermitted', 'messagesBlocked', 'messagesDelivered']
 
-async function scrape(port: number, headers: Record<string, string> = {}): Promise<Sample[]> {
-  const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers })
+async function scrape(port: number): Promise<Sample[]> {
+  const response = await fetch(`http://127.0.0.1:${port}/metrics`)
   expect(response.status).toBe(200)
   expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
   return parseExposition(await response.text())
@@ -60,12 +63,14 @@ describe('the metrics', () => {
     world.receiver.refuseConnections()
     await tellsOfAnOutage(world, world.start(['run']))
   })
+})
 
-  test('count shipments that failed and dead letters, show the quota, and are for whoever has the token', async () => {
+describePrometheus('a real Prometheus', () => {
+  test('scrapes with the token: every panel of the dashboard has something to show, and the alerts are evaluated', async () => {
     const world = await makeWorld({
       traffic: { until },
       configure: ({ globals, inputs }) => {
-        Object.assign(globals.http, { token: 'a-token-of-mine' })
+        Object.assign(globals.http, { token: TOKEN })
         Object.assign(inputs.proofpoint_tap ?? {}, { requests_limits: [{ period: '1d', number_of_requests: 5_000 }] })
       },
     })
@@ -73,16 +78,26 @@ describe('the metrics', () => {
     world.model.events.add(hostileEvent('number', 'messagesBlocked', Date.now() - 10 * MINUTE_MS))
     const collector = world.start(['run'])
     const port = await collector.httpPort()
+    expect((await fetch(`http://127.0.0.1:${port}/metrics`)).status).toBe(401)
+    const prometheus = await startPrometheus(port, TOKEN)
     await world.allArrive(until)
     await collector.logged('is kept as a dead letter')
-    expect((await fetch(`http://127.0.0.1:${port}/metrics`)).status).toBe(401)
-    const samples = await scrape(port, { authorization: 'Bearer a-token-of-mine' })
-    expect(valueOf(samples, 'tap_collector_delivery_attempts_total', { output: 'devo_1', result: 'failed' })).toBeGreaterThan(0)
-    expect(valueOf(samples, 'tap_collector_dead_letters_total', { output: '', reason: 'malformed' })).toBe(1)
-    expect(valueOf(samples, 'tap_collector_dead_letters_total')).toBe(1)
-    const asked = world.model.log.entries.length
-    expect(valueOf(samples, 'tap_collector_api_requests_remaining', { pool: 'clicks_permitted' })).toBeLessThan(5_000)
-    expect(valueOf(samples, 'tap_collector_api_requests_remaining', { pool: 'siem' })).toBeGreaterThanOrEqual(5_000 - asked)
+    const { expected } = world.compare(({ content }) => content !== '42')
+    const valueOnceIs = async (expression: string, isWanted: (value: number) => boolean): Promise<void> => {
+      for (const end = Date.now() + 15_000; ; ) {
+        const results = await prometheus.query(expression)
+        if (results.some(({ value }) => isWanted(value))) return
+        if (Date.now() > end) throw new Error(`${expression} gives ${JSON.stringify(results)}`)
+      }
+    }
+    await valueOnceIs('sum(tap_collector_events_delivered_total)', (value) => value === expected)
+    await valueOnceIs('tap_collector_dead_letters_total{output="",reason="malformed"}', (value) => value === 1)
+    await valueOnceIs('tap_collector_delivery_attempts_total{result="failed"}', (value) => value > 0)
+    await valueOnceIs('tap_collector_api_requests_remaining{pool="siem"}', (value) => value < 5_000 && value > 4_000)
+    for (const { expr } of dashboardExpressions('1m')) await valueOnceIs(expr, () => true)
+    const rules = await prometheus.rules()
+    expect(rules.length).toBeGreaterThan(10)
+    expect(rules.filter(({ health }) => health !== 'ok')).toEqual([])
   })
 })
 
