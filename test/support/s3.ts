@@ -42,8 +42,15 @@ export interface S3Server {
   dispose(): Promise<void>
 }
 
+export interface S3Options {
+  /** Default: us-east-1. */
+  readonly region?: string
+  /** A bucket may then also stand before this name instead of in the path. */
+  readonly domain?: string
+}
+
 /** Resolves when it serves. Throws what it said where it does not start. */
-export async function startS3(): Promise<S3Server> {
+export async function startS3({ region = 'us-east-1', domain }: S3Options = {}): Promise<S3Server> {
   const program = execFileSync('bash', [INSTALL], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' }).trim()
   const home = await mkdtemp(join(tmpdir(), 'tap-s3-'))
   for (const folder of ['data', 'sidecar', 'iam']) await mkdir(join(home, folder))
@@ -52,10 +59,11 @@ export async function startS3(): Promise<S3Server> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const server = spawn('sh', [
-    '-c', WATCHED, 'sh', program, '--port', `127.0.0.1:${port}`, '--iam-dir', join(home, 'iam'), '--keep-alive', '--quiet', 'posix', '--sidecar', join(home, 'sidecar'), join(home, 'data'),
+    '-c', WATCHED, 'sh', program, '--port', `127.0.0.1:${port}`, '--region', region, ...(domain === undefined ? [] : ['--virtual-domain', domain]),
+    '--iam-dir', join(home, 'iam'), '--keep-alive', '--quiet', 'posix', '--sidecar', join(home, 'sidecar'), join(home, 'data'),
   ], { stdio: ['pipe', 'pipe', 'pipe'], env: { PATH: process.env.PATH, ROOT_ACCESS_KEY_ID: ROOT.accessKeyId, ROOT_SECRET_ACCESS_KEY: ROOT.secretAccessKey } })
   const client = new S3Client({
-    endpoint: url, region: 'us-east-1', forcePathStyle: true, credentials: { accessKeyId: ROOT.accessKeyId, secretAccessKey: ROOT.secretAccessKey },
+    endpoint: url, region, forcePathStyle: true, credentials: { accessKeyId: ROOT.accessKeyId, secretAccessKey: ROOT.secretAccessKey },
   })
   const get = async (Bucket: string, Key: string): Promise<Buffer> => {
     const { Body } = await client.send(new GetObjectCommand({ Bucket, Key }))

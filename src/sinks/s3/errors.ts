@@ -38,9 +38,11 @@ function meaning(code: string, status: number, bucket: string, what: string, hea
   return `S3 answers ${what}`
 }
 
-/** What the SDK itself says, above all where it finds no credentials. */
+/** What the SDK itself says, above all where it finds no credentials, or what a service says that should give some. */
 function explainOther(error: unknown, secrets: readonly string[]): RetryableError {
   const text = said(error instanceof Error ? error.message : String(error), secrets)
-  const isLogin = error instanceof Error && /Credentials|Token/.test(error.name)
-  return new RetryableError(isLogin ? `no credentials for S3: give credentials, or check what the AWS chain looks at (${text})` : `the request to S3 failed: ${text}`)
+  const isService = error instanceof Error && '$fault' in error
+  const isLogin = isService || (error instanceof Error && /Credentials|Token/.test(error.name))
+  if (!isLogin) return new RetryableError(`the request to S3 failed: ${text}`)
+  return new RetryableError(`no credentials for S3: give credentials, or check what the AWS chain looks at (${isService ? `${error.name}: ` : ''}${text})`)
 }
