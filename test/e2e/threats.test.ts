@@ -31,8 +31,15 @@ async function buffered(world: World): Promise<string[]> {
   return stdout.split('\n').filter((line) => line !== '').map(withoutAdded)
 }
 
-/** Killed whenever so many threats have been asked for. */
-async function expectEachThreatOnce(kills: readonly number[], configure: (config: ConfigFile) => void): Promise<World> {
+interface Plan {
+  /** Killed whenever so many threats have been asked for. */
+  readonly kills: readonly number[]
+  /** Another collector stands by and takes over; else the next one is started after the kill. */
+  readonly hasStandby?: boolean
+  readonly configure?: (config: ConfigFile) => void
+}
+
+async function expectEachThreatOnce({ kills, hasStandby = false, configure = () => undefined }: Plan): Promise<World> {
   const world = await makeWorld({
     perHour: 60,
     traffic: { until: readableUntil() },
@@ -45,9 +52,15 @@ async function expectEachThreatOnce(kills: readonly number[], configure: (config
   const asked = (): string[] => model.log.entries.filter(({ pool }) => pool === 'threat').map(({ path }) => path)
   for (const count of kills) {
     const killed = world.start(['run'])
+    await world.tap.until(() => asked().length > 0)
+    const standby = hasStandby ? world.start(['run']) : null
     await world.tap.until(() => asked().length >= count)
     killed.kill('SIGKILL')
     await killed.end()
+    const before = asked().length
+    if (standby === null) continue
+    await world.tap.until(() => asked().length > before + 20)
+    expect(await standby.stop()).toMatchObject({ code: 0 })
   }
   const { code, stdout } = await world.run(['run', '--once'])
   expect(code, stdout).toBe(0)
@@ -75,7 +88,7 @@ async function expectEachThreatOnce(kills: readonly number[], configure: (config
 }
 
 test('each threat that events name is asked for, and is in the buffer once, also across kills', async () => {
-  const world = await expectEachThreatOnce([15, 150], () => undefined)
+  const world = await expectEachThreatOnce({ kills: [15, 150] })
   const before = world.model.log.entries.length
   expect(await world.run(['validate', '--connect'])).toMatchObject({ code: 0, stdout: expect.stringContaining('ok       input proofpoint_tap') as string })
   expect(world.model.log.entries.slice(before).map(({ pool, status }) => [pool, status]).sort()).toEqual([['clicks_permitted', 200], ['siem', 200], ['threat', 404]])
@@ -84,10 +97,14 @@ test('each threat that events name is asked for, and is in the buffer once, also
 })
 
 describeKafka('with the Kafka buffer', () => {
-  test('each threat that events name is asked for, and is in the topic once, also across a kill', { timeout: 60_000 }, async () => {
+  test('each threat that events name is asked for, and is in the topic once, also where another collector takes over', { timeout: 60_000 }, async () => {
     const { brokers } = await startProxy((await sharedBroker())[0] ?? '', { sessionTimeoutMs: 5_000 })
-    await expectEachThreatOnce([60], (config) => {
-      config.buffer = { type: 'kafka', config: { brokers, topic_prefix: `t${randomUUID()}`, partitions: 3 } }
+    await expectEachThreatOnce({
+      kills: [60],
+      hasStandby: true,
+      configure: (config) => {
+        config.buffer = { type: 'kafka', config: { brokers, topic_prefix: `t${randomUUID()}`, partitions: 3 } }
+      },
     })
   })
 })

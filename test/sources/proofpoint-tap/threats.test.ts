@@ -7,6 +7,7 @@ import { openEmbeddedBuffer } from '../../../src/buffers/embedded/embedded.ts'
 import type { EventBuffer } from '../../../src/pipeline/buffer.ts'
 import { Conditions } from '../../../src/pipeline/conditions.ts'
 import { Counters } from '../../../src/pipeline/counters.ts'
+import { RetryableError } from '../../../src/pipeline/errors.ts'
 import { eventsOf, type Batch } from '../../../src/pipeline/event.ts'
 import { supervise } from '../../../src/pipeline/supervisor.ts'
 import { THREAT_SUMMARY } from '../../../src/simulator/tap-api.ts'
@@ -18,7 +19,7 @@ import { DAY, HOUR, inputConfig, MINUTE, SECOND, serviceConfig, START, type LogL
 import { VirtualClock } from '../../support/virtual-clock.ts'
 
 const NOW = START + DAY
-const idOf = (n: number): string => n.toString(16).padStart(64, 'a')
+const idOf = (n: number): string => `e${n.toString(16).padStart(63, '0')}`
 
 /** A collector without outputs over the model of the API and a real embedded buffer, on a virtual clock. */
 class World {
@@ -27,6 +28,8 @@ class World {
   readonly lines: LogLine[] = []
   readonly conditions = new Conditions(this.clock.now)
   threats: Partial<TapServiceConfig> = { startTime: null, requestPeriodMs: MINUTE }
+  /** Of what is next written for threats. */
+  fate: () => 'well' | 'fails' | 'fails but is durable' = () => 'well'
   readonly #dir: string
   #buffer: EventBuffer | null = null
   #stop = new AbortController()
@@ -41,6 +44,9 @@ class World {
     // Written by pino.
     const log = pino({ level: 'debug', base: null, formatters: { level: (level) => ({ level }) } }, { write: (line: string) => this.lines.push(JSON.parse(line) as LogLine) })
     const buffer = await openEmbeddedBuffer({ dir: this.#dir, retentionMs: 30 * DAY, maxSizeBytes: 1e9, clock, log, inThread: true })
+    const { append, commit } = { append: buffer.append.bind(buffer), commit: buffer.commit.bind(buffer) }
+    buffer.append = (unit) => (unit.readTo === undefined ? append(unit) : this.#fated(() => append(unit)))
+    buffer.commit = (...args) => this.#fated(() => commit(...args))
     const services = [...(['clicksBlocked', 'messagesBlocked'] as const).map((name) => serviceConfig(name, { startTime: null, requestPeriodMs: MINUTE })), serviceConfig('threats', this.threats)]
     const counters = new Counters()
     const sources = await createTapSources([inputConfig({ services, requestsLimits: [] })], { clock, log, quotaLog: buffer, conditions, counters, request: requestOverModel(model, clock), random: () => 0.5 })
@@ -50,6 +56,12 @@ class World {
       await Promise.all(sources.map((source) => source.close()))
     })
     this.#running.catch(() => undefined)
+  }
+
+  async #fated(write: () => Promise<void>): Promise<void> {
+    const fate = this.fate()
+    if (fate !== 'fails') await write()
+    if (fate !== 'well') throw new RetryableError('the outcome is not known')
   }
 
   async stop(): Promise<void> {
@@ -228,6 +240,23 @@ test('as long as the API fails at all threats none is given up', async () => {
   takeBack()
   await world.clock.advance(10 * MINUTE)
   expect(await world.answers()).toEqual([world.summary(idOf(1))])
+})
+
+test('whatever becomes of an append or a commit, each answer is in the buffer once', async () => {
+  const fates = ['fails', 'fails but is durable', 'well', 'fails but is durable', 'fails', 'well', 'well'] as const
+  let writes = 0
+  world.fate = () => fates[writes++ % fates.length] ?? 'well'
+  const ids = Array.from({ length: 250 }, (_, n) => idOf(n))
+  for (let from = 0; from < ids.length; from += 125) {
+    for (const id of ids.slice(from, from + 125)) world.click(id)
+    await world.clock.advance(10 * MINUTE)
+  }
+  await world.restart()
+  await world.clock.advance(10 * MINUTE)
+  world.fate = () => 'well'
+  await world.clock.advance(10 * MINUTE)
+  expect(writes).toBeGreaterThan(20)
+  expect((await world.answers()).sort()).toEqual(ids.map((id) => world.summary(id)).sort())
 })
 
 test('added later, it begins with what comes from then on, or with what was pulled from its start time on', async () => {
