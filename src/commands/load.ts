@@ -33,6 +33,7 @@ export function scrubberFor(config: CollectorConfig): SecretScrubber {
   const scrubber = new SecretScrubber()
   for (const { username, password } of config.inputs) scrubber.addBasic(username, password)
   for (const secret of secretsOfOutputs(config)) scrubber.add(secret)
+  if (config.buffer.type === 'kafka' && config.buffer.sasl !== null) scrubber.add(config.buffer.sasl.password)
   if (config.http.token !== null) scrubber.add(config.http.token)
   return scrubber
 }

@@ -63,6 +63,8 @@ export function explainKafkaError(error: unknown, doing: string, settings = 'buf
   const cause = rootOf(error)
   const message = `${doing}: ${describeRoot(cause, settings)}`
   const has = (set: ReadonlySet<string>): boolean => types.some((type) => set.has(type))
+  // Without its cause, whose text is the broker's.
+  if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check ${settings}.sasl`)
   if (has(FENCED)) return new FencedError(message, { cause })
   if (has(GROUP_LOST)) return new GroupLostError(message, { cause })
   if (has(OUT_OF_RANGE)) return new OffsetOutOfRangeError(message, { cause })
@@ -72,7 +74,6 @@ export function explainKafkaError(error: unknown, doing: string, settings = 'buf
   if (types.some((type) => type.endsWith('AUTHORIZATION_FAILED')))
     return new FatalError(`${message}. This user lacks a right; the README says which it needs (Rights)`, { cause })
   if (has(FATAL)) return new FatalError(message, { cause })
-  if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check ${settings}.sasl`, { cause })
   return new RetryableError(has(NO_TOPIC) ? `${message}. If it goes on, a topic was deleted, or this user lacks a right` : message, { cause })
 }
 
@@ -114,9 +115,12 @@ const TLS_CODE = /CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|ERR_SSL|ERR_TLS|EPROTO/
 /** A hint for those who run Node themselves. */
 const NODE_HINT = /; if the root CA is installed locally.*$/s
 
+/** What a broker says about a login may hold the login; the log shows it at debug level, where secrets are taken out. */
+const REFUSED_LOGIN = /(SASL \S+ authentication failed).*$/s
+
 /** Which broker it was, and which setting to look at where kafkajs names none. */
 function describeRoot(root: unknown, settings: string): string {
-  const message = describeError(root).replace(NODE_HINT, '')
+  const message = describeError(root).replace(NODE_HINT, '').replace(REFUSED_LOGIN, '$1')
   if (!(root instanceof Error)) return message
   // kafkajs's errors of a connection have the first and the last, those of a new topic the second.
   const { broker, topic, code } = root as Error & { readonly broker?: unknown; readonly topic?: unknown; readonly code?: unknown }

@@ -78,7 +78,7 @@ class KafkaSink implements Sink {
     } catch (error) {
       if (isNoTopic(error)) throw new RetryableError(`the topic ${this.#topic} does not exist, or this user may not see it; it is not made here`, { cause: error })
       const explained = explainKafkaError(error, `writing to the topic ${this.#topic}`, this.#settingsPath)
-      throw explained instanceof FatalError ? new RetryableError(explained.message, { cause: error }) : explained
+      throw explained instanceof FatalError ? new RetryableError(explained.message, { cause: explained.cause }) : explained
     }
   }
 }
