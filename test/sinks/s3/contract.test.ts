@@ -55,6 +55,7 @@ describeS3('s3', () => {
 
   sinkContract('s3, gzip', async () => {
     const world = await makeWorld(server)
-    return harness(world, true, new HurriedClock(), [trouble(world, 'spoils what it gets', 'spoils')])
-  }, ['spoils what it gets'])
+    const clock = new HurriedClock()
+    return harness(world, true, clock, [trouble(world, 'spoils what it gets', 'spoils'), trouble(world, 'stalls', 'stalls', clock)])
+  }, ['spoils what it gets', 'stalls'])
 })

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import { PassThrough } from 'node:stream'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { gunzipSync } from 'node:zlib'
 import pino from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -10,10 +12,14 @@ import { encodeLines } from '../../../src/sinks/line.ts'
 import { batchesOf, batchOf } from '../../contract/batches.ts'
 import { shipAll } from '../../contract/sink-suite.ts'
 import { describeS3, startS3, WRITER, type S3Server } from '../../support/s3.ts'
+import { HurriedClock } from '../hurried-clock.ts'
 import { errorDocument, type Asked, type Trouble } from './gateway.ts'
 import { makeWorld, type World } from './world.ts'
 
 const PART = 8 * 1024 * 1024
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void // as V8 has it
 
 describeS3('output s3', () => {
   let server: S3Server
@@ -92,12 +98,16 @@ describeS3('output s3', () => {
     test('a large one goes in equal parts, with little of it in memory', async () => {
       const { batches } = batchesOf('a', 400, 10, 20_000)
       const rounds = 10
-      const before = process.memoryUsage().arrayBuffers
+      const held = (): number => {
+        collectGarbage()
+        return process.memoryUsage().arrayBuffers
+      }
+      const before = held()
       let most = 0
       function* many(): Generator<Batch> {
         for (let round = 0; round < rounds; round++) {
-          for (const batch of batches) {
-            most = Math.max(most, process.memoryUsage().arrayBuffers - before)
+          for (const [index, batch] of batches.entries()) {
+            if (index % 20 === 0) most = Math.max(most, held() - before)
             yield batch
           }
         }
@@ -108,7 +118,7 @@ describeS3('output s3', () => {
       expect(bytes).toBeGreaterThan(9 * PART)
       expect((await world.objects()).map(({ size }) => size)).toEqual([bytes])
       expect(await world.uploads()).toEqual([])
-      expect(most).toBeLessThan(6 * PART)
+      expect(most).toBeLessThan(3 * PART)
     })
 
     test('the parts of a large one', async () => {
@@ -182,10 +192,13 @@ describeS3('output s3', () => {
         if (++count === which) abort.abort(new Error('given up'))
         return null
       }
-      const sink = world.sink()
+      // On a busy machine nothing is cut off either.
+      const clock = new HurriedClock()
+      clock.speed = 1 / 20
+      const sink = world.sink({}, { clock })
       await expect(shipAll(sink, large.batches, abort.signal)).rejects.toThrow('given up')
       expect(count).toBeGreaterThanOrEqual(which)
-      await vi.waitFor(async () => expect(await world.uploads()).toEqual([]))
+      expect(await world.uploads()).toEqual([])
     })
 
     test('where S3 was away then: behind the next shipment', async () => {
