@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { shownEvents, textOf } from './arrivals.ts'
+import { buffered } from './buffered.ts'
 import { makeWorld, readableUntil } from './world.ts'
 
 test('one service brings permitted clicks and delivered messages, each to its own table and once, also across kills', async () => {
@@ -25,4 +27,6 @@ test('one service brings permitted clicks and delivered messages, each to its ow
   expect(new Set(world.model.log.entries.map(({ path }) => path))).toEqual(new Set(['/v2/siem/issues']))
   const state: unknown = JSON.parse((await world.run(['status', '--json'])).stdout)
   expect(state).toMatchObject({ services: [{ service: 'issues', holes: [], gaps: [] }], pools: [{ pool: 'siem' }] })
+  const events = await buffered(world)
+  expect(events.sort()).toEqual(shownEvents(world.model).map((event) => textOf(event).replace(/^\w+ /, '')).sort())
 })
