@@ -1,3 +1,5 @@
+import { label, type CodeName } from './codes.ts'
+
 /** One thing that is wrong in the configuration. `value` is never a secret. */
 export interface Problem {
   /** Where in the YAML, for instance `inputs.proofpoint_tap.services.clicksBlocked.request_period_in_seconds`. */
@@ -12,9 +14,11 @@ export interface Problem {
 export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError'
   readonly problems: readonly Problem[]
-  constructor(problems: readonly Problem[]) {
+  readonly codeName: CodeName
+  constructor(problems: readonly Problem[], { code = 'ConfigurationInvalid' }: { readonly code?: CodeName } = {}) {
     super(problems.map(describeProblem).join('\n'))
     this.problems = problems
+    this.codeName = code
   }
 }
 
@@ -27,13 +31,20 @@ export function describeProblem({ path, message, value }: Problem): string {
   return line.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
+export interface CodedErrorOptions extends ErrorOptions {
+  /** Which row of docs/errors.md explains it. Everything here gives one; what a plug-in throws may go without. */
+  readonly code?: CodeName
+}
+
 /** Something that may go well later: whoever owns the loop waits and tries again, for ever, and says what it waits for. */
 export class RetryableError extends Error {
   override readonly name: string = 'RetryableError'
   /** The shortest sensible wait, where the other side named one (Retry-After). */
   readonly retryAfterMs?: number
-  constructor(message: string, options: ErrorOptions & { retryAfterMs?: number } = {}) {
+  readonly codeName?: CodeName
+  constructor(message: string, options: CodedErrorOptions & { readonly retryAfterMs?: number } = {}) {
     super(message, options)
+    if (options.code !== undefined) this.codeName = options.code
     if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs
   }
 }
@@ -41,6 +52,23 @@ export class RetryableError extends Error {
 /** A start-up condition that only a person can change (state folder in use, damaged buffer): one clear line, exit 1, no stack. */
 export class FatalError extends Error {
   override readonly name = 'FatalError'
+  readonly codeName?: CodeName
+  constructor(message: string, options: CodedErrorOptions = {}) {
+    super(message, options)
+    if (options.code !== undefined) this.codeName = options.code
+  }
+}
+
+/** The code of an error, or of the nearest cause that has one. Null for what comes from libraries, plug-ins and mistakes in the code. */
+export function codeOf(error: unknown): CodeName | null {
+  if (!(error instanceof Error)) return null
+  if ((error instanceof RetryableError || error instanceof FatalError || error instanceof ConfigurationError) && error.codeName !== undefined) return error.codeName
+  return codeOf(error.cause)
+}
+
+/** A text for a person with the code in front; that of `err` counts more, for it tells the cause. The log and the commands write no error or warning otherwise. */
+export function withCode(text: string, { code, err }: { readonly code: CodeName; readonly err?: unknown }): string {
+  return `${label(codeOf(err) ?? code)} ${text}`
 }
 
 /** True for what only a mistake in the code throws. The errors of sockets, files and libraries have a code. */

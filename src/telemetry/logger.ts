@@ -1,4 +1,6 @@
 import { pino, stdSerializers, type Logger } from 'pino'
+import { withCode } from '../pipeline/errors.ts'
+import { codedLine } from './coded.ts'
 import { LineWriter } from './line-writer.ts'
 import { prettyLine } from './pretty.ts'
 import type { SecretScrubber } from './secrets.ts'
@@ -23,7 +25,7 @@ export function createLogger({ debug, fd, pretty, scrubber, before = '' }: Logge
   const form = (line: string): string => before + (pretty ? prettyLine(line) : line)
   const tellDropped = (lines: number): string =>
     form(
-      `${JSON.stringify({ level: 'warn', time: new Date().toISOString(), msg: `${lines} lines of the log are missing: nobody read it for a while` })}\n`,
+      `${JSON.stringify({ level: 'warn', time: new Date().toISOString(), msg: withCode(`${lines} lines of the log are missing: nobody read it for a while`, { code: 'LogLinesMissing' }) })}\n`,
     )
   return pino(
     {
@@ -32,6 +34,7 @@ export function createLogger({ debug, fd, pretty, scrubber, before = '' }: Logge
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: debug ? stdSerializers.err : briefError },
+      hooks: { logMethod: codedLine },
     },
     {
       write(line: string) {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { describe, expect, test } from 'vitest'
+import { FatalError, RetryableError } from '../../src/pipeline/errors.ts'
 import { createLogger } from '../../src/telemetry/logger.ts'
 import { prettyLine } from '../../src/telemetry/pretty.ts'
 import { SecretScrubber } from '../../src/telemetry/secrets.ts'
@@ -62,4 +63,22 @@ test('a line for a terminal cannot drive the terminal', () => {
     JSON.stringify({ level: 'info', time: '2026-11-20T10:00:00.123Z', msg: 'subject \u001b[2J\u001b]0;x\u0007 end\rstart', n: 1 }),
   )
   expect(line).toBe('10:00:00.123 INFO  subject  end\\rstart  n=1\n')
+})
+
+test('a line with a code begins with its label, and the code of its error counts more', () => {
+  const log = (logger: Logger): void => {
+    const child = logger.child({ output: 'devo_1' })
+    child.warn({ code: 'DeliveryFailed', attempt: 2 }, 'sent again')
+    child.error({ code: 'DeliveryFailed', err: new RetryableError('a.crt', { code: 'ClientCertificateRefused' }) }, 'sent again')
+    child.error({ code: 'DeliveryFailed', err: new Error('outer', { cause: new FatalError('inner', { code: 'DiskFull' }) }) }, 'sent again')
+    child.error({ code: 'DeliveryFailed', err: Object.assign(new Error('x'), { code: 'DiskFull' }) }, 'sent again')
+  }
+  const labels = ['DeliveryFailed [CODE:0700]', 'ClientCertificateRefused [CODE:0802]', 'DiskFull [CODE:0502]', 'DeliveryFailed [CODE:0700]']
+  const lines = written(log)
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { msg: string })
+  expect(lines.map(({ msg }) => msg)).toEqual(labels.map((label) => `${label} sent again`))
+  expect(lines[0]).toEqual({ level: 'warn', time: expect.any(String) as string, output: 'devo_1', attempt: 2, msg: 'DeliveryFailed [CODE:0700] sent again' })
+  for (const label of labels) expect(written(log, { pretty: true })).toContain(` ${label} sent again  output=devo_1`)
 })
