@@ -18,7 +18,7 @@ export interface Upload {
   readonly id: string
 }
 
-/** The calls of one shipment, over a connection of its own that is made with the first call. Whoever opens it owes a `close`. All reject with a RetryableError. */
+/** The calls of one shipment, one after the other over a connection of its own that is made with the first call. Whoever opens it owes a `close`. All reject with a RetryableError. */
 export interface Connection {
   /** Resolves when the object is stored. */
   put(key: string, body: Uint8Array, signal: AbortSignal): Promise<void>

@@ -35,7 +35,6 @@ export class S3Object {
   #pieces: Uint8Array[] = []
   #bytes = 0
   #upload: Promise<Upload> | null = null
-  #underWay: Promise<unknown> = Promise.resolve()
 
   constructor(options: ObjectOptions) {
     this.#options = options
@@ -61,7 +60,8 @@ export class S3Object {
     }
     const upload = await this.#upload
     if (rest.length > 0) await this.#putPart(upload, rest)
-    await this.#let(async () => connection.complete(upload, this.#etags, cut))
+    signal.throwIfAborted()
+    await connection.complete(upload, this.#etags, cut)
     this.#upload = null
   }
 
@@ -69,7 +69,6 @@ export class S3Object {
   async giveUp(): Promise<Upload | null> {
     this.#encoder.close()
     this.#pieces = []
-    await this.#underWay
     // One that has failed to begin is none.
     return (await this.#upload?.catch(() => null)) ?? null
   }
@@ -94,22 +93,17 @@ export class S3Object {
   }
 
   async #begun(): Promise<Upload> {
-    const { connection, cut, runId } = this.#options
+    const { connection, signal, cut, runId } = this.#options
+    signal.throwIfAborted()
     const key = this.#key(createHash('sha256').update(this.#first ?? '').update(runId).digest())
-    this.#upload ??= this.#let(async () => connection.begin(key, cut))
+    this.#upload ??= connection.begin(key, cut)
     return this.#upload
   }
 
   async #putPart(upload: Upload, body: Uint8Array): Promise<void> {
-    const { connection, cut } = this.#options
-    this.#etags.push(await this.#let(async () => connection.putPart(upload, this.#etags.length + 1, body, cut)))
-  }
-
-  async #let<T>(request: () => Promise<T>): Promise<T> {
-    this.#options.signal.throwIfAborted()
-    const running = request()
-    this.#underWay = running.catch(() => undefined)
-    return running
+    const { connection, signal, cut } = this.#options
+    signal.throwIfAborted()
+    this.#etags.push(await connection.putPart(upload, this.#etags.length + 1, body, cut))
   }
 
   #key(hash: Buffer): string {

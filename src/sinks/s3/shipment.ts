@@ -39,7 +39,7 @@ export class S3Shipment {
     for (const place of [...this.#open.keys()]) await this.#store(place)
   }
 
-  /** The uploads that are begun and will never be completed, when nothing is under way any more. */
+  /** The uploads that are begun and will never be completed. Nothing more is begun then. */
   async giveUp(): Promise<readonly Upload[]> {
     const uploads = await Promise.all([...this.#open.values()].map(async (object) => object.giveUp()))
     return uploads.filter((upload) => upload !== null)

@@ -198,6 +198,8 @@ describeS3('output s3', () => {
       const sink = world.sink({}, { clock })
       await expect(shipAll(sink, large.batches, abort.signal)).rejects.toThrow('given up')
       expect(count).toBeGreaterThanOrEqual(which)
+      // What the gateway has passed on is done by then.
+      await vi.waitFor(() => expect(world.gateway.openConnections).toBe(0), 10_000)
       expect(await world.uploads()).toEqual([])
     })
 
