@@ -106,7 +106,7 @@ class BufferWait {
     this.#options.conditions.set(this.#part, reason)
     const level = this.#told === error.name ? 'debug' : 'error'
     this.#told = error.name
-    this.#options.log[level]({ part: this.#service, err: error }, `Fetching waits: ${reason}. Nothing is lost; it goes on by itself`)
+    this.#options.log[level]({ code: 'FetchingWaits', part: this.#service, err: error }, `Fetching waits: ${reason}. Nothing is lost; it goes on by itself`)
   }
 
   isOver(): void {
@@ -139,7 +139,7 @@ async function loadOrStart({ source, service, buffer, log }: CollectOptions): Pr
 function tellMissed({ source, service, log }: CollectOptions, { missedEvents }: HeldFeed): void {
   if (missedEvents === 0) return
   const part = `${source.name}/${service.name}`
-  log.error({ part, missedEvents }, `${part} was off, or behind, for so long that ${missedEvents} events are gone from the buffer that it had not yet looked at`)
+  log.error({ code: 'ServiceMissedEvents', part, missedEvents }, `${part} was off, or behind, for so long that ${missedEvents} events are gone from the buffer that it had not yet looked at`)
 }
 
 function tellDeadLetters({ source, service, log, counters }: CollectOptions, { deadLetters, window }: Unit): void {
@@ -147,7 +147,7 @@ function tellDeadLetters({ source, service, log, counters }: CollectOptions, { d
   for (const { reason, size } of deadLetters) {
     counters.add('dead_letters_total', { output: '', reason: 'malformed' })
     log.error(
-      { part, reason, size, from: new Date(window.from).toISOString(), to: new Date(window.to).toISOString() },
+      { code: 'EventUndeliverable', part, reason, size, from: new Date(window.from).toISOString(), to: new Date(window.to).toISOString() },
       `An event of ${part} cannot be delivered and is kept as a dead letter: ${reason}`,
     )
   }

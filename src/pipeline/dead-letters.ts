@@ -31,7 +31,7 @@ export interface RetryClaim {
 /** Two at a time would send the same letters. */
 export class RetriesTakenError extends FatalError {
   constructor() {
-    super('another "dead-letters retry" is under way on this buffer; wait until it has ended, or end it first. Nothing was sent')
+    super('another "dead-letters retry" is under way on this buffer; wait until it has ended, or end it first. Nothing was sent', { code: 'RetryUnderWay' })
   }
 }
 
@@ -60,6 +60,7 @@ export function assertRoomForDeadLetters(output: string | null, { letters, bytes
   throw new RetryableError(
     `${who} that no more dead letters are kept (${letters} of ${DEAD_LETTERS_MAX}, ${megabytes(bytes)} of ${megabytes(maxBytes)} MB). ` +
       `${rest} and goes on by itself: see why with "tap-collector dead-letters list", mend it, then "dead-letters retry" or "dead-letters drop"`,
+    { code: 'DeadLettersFull' },
   )
 }
 

@@ -55,8 +55,8 @@ export async function deliver(options: DeliverOptions): Promise<void> {
     const isNews = conditions.set(output, reason)
     // One output's bug must not stop the others.
     if (isNews && isBug(error))
-      log.error({ output, stack: error instanceof Error ? error.stack : undefined }, `A bug in output ${output}: ${reason}`)
-    if (isNews) log.warn({ output, attempt, err: error }, `Delivery to ${output} failed, its events are sent again: ${reason}`)
+      log.error({ code: 'OutputBug', output, stack: error instanceof Error ? error.stack : undefined }, `A bug in output ${output}: ${reason}`)
+    if (isNews) log.warn({ code: 'DeliveryFailed', output, attempt, err: error }, `Delivery to ${output} failed, its events are sent again: ${reason}`)
     else log.debug({ output, attempt }, `Delivery to ${output} failed again: ${reason}`)
   }
   const onProven = (shipment: Shipment): void => {
@@ -126,7 +126,7 @@ async function waitBeyond({ output, buffer, clock, log, conditions }: DeliverOpt
       if (isAborted()) return
       if (!(error instanceof RetryableError)) throw error
       if (conditions.set(`${output}/buffer`, describeError(error)))
-        log.error({ output, err: error }, `Output ${output} waits for the buffer: ${describeError(error)}`)
+        log.error({ code: 'OutputWaitsForBuffer', output, err: error }, `Output ${output} waits for the buffer: ${describeError(error)}`)
       await clock.sleep(backoff.next(), signal).catch(() => undefined)
     }
   }
@@ -146,7 +146,7 @@ async function checked({ output, sink, clock, log, conditions }: DeliverOptions,
       signal.throwIfAborted()
       if (error instanceof FatalError) throw error
       const reason = describeError(error)
-      if (conditions.set(output, reason)) log.warn({ output, err: error }, `Output ${output} is not reachable, trying again: ${reason}`)
+      if (conditions.set(output, reason)) log.warn({ code: 'OutputUnreachable', output, err: error }, `Output ${output} is not reachable, trying again: ${reason}`)
       await clock.sleep(backoff.next(), signal)
     }
   }
@@ -161,7 +161,7 @@ async function commit({ output, buffer, clock, log, conditions }: DeliverOptions
       await buffer.commit(output, shipment.to ?? '', shipment.deadLetters)
       for (const letter of shipment.deadLetters)
         log.error(
-          { output, service: letter.service, reason: letter.reason },
+          { code: 'EventRefused', output, service: letter.service, reason: letter.reason },
           `${output} refused an event for good; it is kept as a dead letter`,
         )
       return
@@ -169,7 +169,7 @@ async function commit({ output, buffer, clock, log, conditions }: DeliverOptions
       signal.throwIfAborted()
       if (!(error instanceof RetryableError)) throw error
       if (conditions.set(output, describeError(error)))
-        log.error({ output, err: error }, `Saving the position of ${output} failed, trying again: ${describeError(error)}`)
+        log.error({ code: 'PositionNotSaved', output, err: error }, `Saving the position of ${output} failed, trying again: ${describeError(error)}`)
       await clock.sleep(backoff.next(), signal)
     }
   }

@@ -26,7 +26,7 @@ export async function takeFeed(buffer: EventBuffer, name: string, signal: AbortS
   const { cursor, missedEvents, ending, lost } = share
   const ended = new AbortController()
   const shares = AbortSignal.any([ending, lost])
-  const end = (): void => ended.abort(new RetryableError(`the events that ${name} reads are dealt out anew`, { cause: shares.reason }))
+  const end = (): void => ended.abort(new RetryableError(`the events that ${name} reads are dealt out anew`, { code: 'KafkaGroupLost', cause: shares.reason }))
   shares.addEventListener('abort', end, { once: true })
   if (shares.aborted) end()
   return {

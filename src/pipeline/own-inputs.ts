@@ -30,7 +30,7 @@ export async function ownInputsSoon({ buffer, clock, log, signal }: OwnOptions):
     clock.after(NEWS_AFTER_MS, () =>
       log.info(`Another collector reads the inputs, or has ended without a word just now; waiting at most ${FREE_WITHIN_MS / 1_000} s for them`),
     ),
-    clock.after(FREE_WITHIN_MS, () => taken.abort(new InputsTakenError('another collector runs on this buffer and reads its inputs; stop it first'))),
+    clock.after(FREE_WITHIN_MS, () => taken.abort(new InputsTakenError('another collector runs on this buffer and reads its inputs; stop it first', { code: 'InputsTaken' }))),
   ]
   try {
     return await buffer.ownInputs(AbortSignal.any([signal, taken.signal]))

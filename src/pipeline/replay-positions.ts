@@ -59,7 +59,7 @@ export class ReplayPositions {
     await this.#inTurn(async () => {
       const { store, id } = this.#options
       if (id !== null && (await store.load(id))?.run !== this.#run)
-        throw new FatalError(`another process goes on with the replay ${id}, or has ended it; this one leaves it to that`)
+        throw new FatalError(`another process goes on with the replay ${id}, or has ended it; this one leaves it to that`, { code: 'ReplayTakenOver' })
       const letters = deadLetters.filter((letter) => !this.#kept.has(letter))
       if (letters.length > 0 && id !== null) await store.keep(output, letters)
       for (const letter of letters) {

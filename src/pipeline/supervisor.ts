@@ -63,7 +63,7 @@ export async function supervise(options: SupervisorOptions): Promise<void> {
     'abort',
     () => {
       cancelGrace = clock.after(GRACE_MS, () => {
-        log.warn(`Not everything in flight was proven within ${GRACE_MS / 1000} s of the stop; what was not comes again after the restart`)
+        log.warn({ code: 'StopUnproven' }, `Not everything in flight was proven within ${GRACE_MS / 1000} s of the stop; what was not comes again after the restart`)
         given.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`))
       })
     },
@@ -111,14 +111,14 @@ async function openOutputs({ sources, outputs, buffer, clock, log, conditions, s
       for (const { name, open, backlogEvents } of snapshot.outputs) {
         if (open || backlogEvents === 0) continue
         log.warn(
-          { output: name, backlogEvents },
+          { code: 'OutputOff', output: name, backlogEvents },
           `Output ${name} is not configured or switched off, and ${backlogEvents} events were not delivered to it; they stay for the retention only. Under its old name it goes on where it was`,
         )
       }
       return true
     } catch (error) {
       if (!(error instanceof RetryableError) || once) throw error
-      if (conditions.set('buffer', describeError(error))) log.error({ err: error }, `The outputs wait for the buffer: ${describeError(error)}`)
+      if (conditions.set('buffer', describeError(error))) log.error({ code: 'OutputWaitsForBuffer', err: error }, `The outputs wait for the buffer: ${describeError(error)}`)
       await clock.sleep(backoff.next(), stop).catch(() => undefined)
     }
   }
@@ -153,13 +153,13 @@ async function collectOwned(options: SupervisorOptions): Promise<void> {
       }
       if (isDone || stopped()) return
       conditions.set('inputs', describeError(ownership.lost.reason))
-      log.warn(`Another collector reads the inputs from here on, or may: standing by (${describeError(ownership.lost.reason)})`)
+      log.warn({ code: 'StandingBy' }, `Another collector reads the inputs from here on, or may: standing by (${describeError(ownership.lost.reason)})`)
     } catch (error) {
       // Who reads them now is not known; and whoever stands by is ready, but this one is not.
       conditions.clear(STANDBY)
       if (stopped()) return
       if (!(error instanceof RetryableError) || once) throw error
-      if (conditions.set('inputs', describeError(error))) log.error({ err: error }, `The inputs wait: ${describeError(error)}`)
+      if (conditions.set('inputs', describeError(error))) log.error({ code: 'InputsWait', err: error }, `The inputs wait: ${describeError(error)}`)
       await clock.sleep(backoff.next(), stop).catch(() => undefined)
     }
   }
@@ -220,7 +220,7 @@ async function deliverShares(output: Output, options: DeliverSharesOptions): Pro
       if (stopped()) return
       if (!(error instanceof RetryableError)) throw error
       if (conditions.set(`${name}/buffer`, describeError(error)))
-        log.error({ output: name, err: error }, `Output ${name} waits for the buffer: ${describeError(error)}`)
+        log.error({ code: 'OutputWaitsForBuffer', output: name, err: error }, `Output ${name} waits for the buffer: ${describeError(error)}`)
       await clock.sleep(backoff.next(), stop).catch(() => undefined)
       continue
     }
@@ -228,7 +228,7 @@ async function deliverShares(output: Output, options: DeliverSharesOptions): Pro
     const { cursor, missedEvents, ending, lost } = share
     if (missedEvents > 0)
       log.error(
-        { output: name, missedEvents },
+        { code: 'OutputMissedEvents', output: name, missedEvents },
         `Output ${name} was off, or could not deliver, for so long that ${missedEvents} events it had not yet got are gone from the buffer`,
       )
     try {
