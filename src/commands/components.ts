@@ -21,7 +21,7 @@ export function tagger(config: CollectorConfig): (inputId: string, service: stri
     tags.get(`${inputId}/${service}`) ?? tables.get(service) ?? `mail.proofpoint.tapsiem_v2.${service.toLowerCase()}`
 }
 
-type OutputDependencies = Pick<SinkContext, 'clock' | 'log' | 'connect'>
+type OutputDependencies = Pick<SinkContext, 'clock' | 'log' | 'connect' | 'encode'>
 
 /** All outputs; where one cannot be made, those that could are closed again. */
 export async function createOutputs(config: CollectorConfig, dependencies: OutputDependencies): Promise<readonly Output[]> {

@@ -1,6 +1,6 @@
 import { defaultConfigPath, loadConfig } from '../config/load.ts'
 import { ConfigurationError, describeProblem } from '../pipeline/errors.ts'
-import { createLogger } from '../telemetry/logger.ts'
+import { createLogger, type LoggerOptions } from '../telemetry/logger.ts'
 import { SecretScrubber } from '../telemetry/secrets.ts'
 import { secretsOfOutputs } from './components.ts'
 import type { CollectorConfig, LoadedConfig } from '../config/types.ts'
@@ -25,8 +25,8 @@ export async function load({ config }: ConfigOption, { checkCertificates = true 
 }
 
 /** The log of a command: `run` writes it to standard output, the others and a run with a console output to standard error. */
-export function loggerFor(config: CollectorConfig, fd: 1 | 2, before = ''): Logger {
-  return createLogger({ debug: config.debug, fd, pretty: process[fd === 1 ? 'stdout' : 'stderr'].isTTY, scrubber: scrubberFor(config), before })
+export function loggerFor(config: CollectorConfig, fd: 1 | 2, more: Pick<LoggerOptions, 'before' | 'alsoTo'> = {}): Logger {
+  return createLogger({ debug: config.debug, fd, pretty: process[fd === 1 ? 'stdout' : 'stderr'].isTTY, scrubber: scrubberFor(config), ...more })
 }
 
 export function scrubberFor(config: CollectorConfig): SecretScrubber {

@@ -40,7 +40,7 @@ interface Stops {
 /** `replay`: sends events again out of the buffer, beside a running collector or without one, whose own places in it stay as they are. */
 export async function replay(options: ReplayOptions): Promise<number> {
   const { config, warnings } = await load(options)
-  const log = loggerFor(config, 2, process.stderr.isTTY ? CLEAR_LINE : '')
+  const log = loggerFor(config, 2, { before: process.stderr.isTTY ? CLEAR_LINE : '' })
   logWarnings(log, warnings)
   const now = systemClock.now()
   const request = readRequest(options, config, now)

@@ -3,6 +3,7 @@ import { Counters } from '../pipeline/counters.ts'
 import { ConfigurationError, describeError, FatalError, RetryableError } from '../pipeline/errors.ts'
 import { runCollector } from './collector.ts'
 import { EXIT } from './exit.ts'
+import { internalLog, sendInternalEvents } from './internal-events.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
 import { onSignals } from './signals.ts'
 import { version } from './version.ts'
@@ -15,7 +16,8 @@ const LEAVE_AFTER_MS = 1_000
 export async function run(options: ConfigOption & { readonly once?: true; readonly timeout?: number }): Promise<number> {
   const { config, warnings } = await load(options)
   const once = options.once === true
-  const log = loggerFor(config, config.outputs.some(({ type }) => type === 'console') ? 2 : 1)
+  const internal = internalLog(config, systemClock)
+  const log = loggerFor(config, config.outputs.some(({ type }) => type === 'console') ? 2 : 1, internal === null ? {} : { alsoTo: internal.hear })
   const bug = (error: unknown): never => {
     log.fatal(
       { err: error, stack: error instanceof Error ? error.stack : undefined },
@@ -42,7 +44,9 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
         stop.abort(new Error(`not done within ${timeoutMs / 1_000} s`))
       })
     : (): void => undefined
+  let sending: { close(): Promise<void> } | null = null
   try {
+    if (internal !== null) sending = await sendInternalEvents(internal, config, { clock: systemClock, log })
     await runCollector({ config, clock: systemClock, log, counters: new Counters(), stop: stop.signal, once })
     if (timedOut.value) {
       log.error(
@@ -64,6 +68,7 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
     }
     return bug(error)
   } finally {
+    await sending?.close()
     cancelTimeout()
     signals.dispose()
     process.off('uncaughtException', bug)

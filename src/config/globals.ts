@@ -55,12 +55,6 @@ export function readGlobals(node: Node | undefined, context: Context): GlobalCon
   const path = 'globals'
   const section = read(GLOBALS, node, path, context)
   const { debug, id, internal_events: internalEvents } = section.values
-  if (internalEvents) {
-    context.report.warning(
-      join(path, 'internal_events'),
-      'is not available in this version; the log of the collector does not go to Devo yet',
-    )
-  }
   return {
     debug,
     id,

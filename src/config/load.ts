@@ -9,6 +9,7 @@ import { readGlobals } from './globals.ts'
 import { readInputs } from './inputs.ts'
 import { masked } from './masked.ts'
 import { OLD_FILE } from './old-keys.ts'
+import { OUTPUT_TYPES } from './output-types.ts'
 import { readOutputs } from './outputs.ts'
 import { Report } from './report.ts'
 import { whyUnreadable } from './substitute.ts'
@@ -42,6 +43,8 @@ export async function loadConfig({ file, env, now, checkCertificates = true }: L
   const outputs = readOutputs(section.part('outputs'), inputs, context)
   const buffer = readBuffer(section.part('buffer'), context)
   reportClashes(outputs, buffer, report)
+  if (globals.internalEvents && outputs.length > 0 && !outputs.some(({ type }) => OUTPUT_TYPES[type].takesOwnLog === true))
+    report.warning('globals.internal_events', 'sends nothing: it goes to outputs of type devo_platform and relay, and there is none')
   if (report.problems.length > 0) throw new ConfigurationError(inOrder(report.problems))
   return {
     config: { root, ...globals, http: masked(globals.http, ['token']), buffer, outputs, inputs },

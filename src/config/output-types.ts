@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../pipeline/clock.ts'
+import type { Batch } from '../pipeline/event.ts'
 import type { Sink } from '../pipeline/sink.ts'
 import { createPlugInSink } from '../plug-ins/sink.ts'
 import { createConsoleSink } from '../sinks/console/sink.ts'
@@ -33,6 +34,8 @@ export interface SinkContext {
   readonly hostName: string
   /** Where a service's events go in Devo. */
   readonly tagOf: (inputId: string, service: string) => string
+  /** The seam of what else goes to Devo, see `takesOwnLog`: a batch as whole lines. Default: events, with what is added to them. */
+  readonly encode?: (batch: Batch) => Uint8Array
   /** The seam of outputs to Devo: default TLS. */
   readonly connect?: Connect
 }
@@ -49,14 +52,16 @@ export interface OutputType<C> {
   secrets?(config: C): readonly string[]
   /** The PEM file that begins with our client certificate; null: none is shown. */
   clientCertificate?(config: C): string | null
+  /** It leads to Devo, so that the log of the collector itself may go there too. */
+  readonly takesOwnLog?: boolean
 }
 
 const outputType = <C>(type: OutputType<C>): OutputType<C> => type
 
 /** The types of outputs that are built in, by their names in the YAML: a new one is a row here. */
 const TABLE = {
-  devo_platform: outputType({ read: readDevo, create: createDevoSink, clientCertificate: ({ cert }) => cert }),
-  relay: outputType({ read: readRelay, create: createRelaySink }),
+  devo_platform: outputType({ read: readDevo, create: createDevoSink, clientCertificate: ({ cert }) => cert, takesOwnLog: true }),
+  relay: outputType({ read: readRelay, create: createRelaySink, takesOwnLog: true }),
   syslog: outputType({ read: readSyslog, create: createSyslogSink, clientCertificate: ({ tls }) => tls?.cert ?? null }),
   console: outputType({ read: readConsole, create: createConsoleSink }),
   file: outputType({ read: readFileOutput, create: createFileSink }),

@@ -14,13 +14,15 @@ export interface LoggerOptions {
   readonly scrubber: SecretScrubber
   /** Stands before each line: where a terminal shows something else in its last line, what takes that away. */
   readonly before?: string
+  /** Hears every line as well, as JSON and without secrets. It must return at once and throw nothing. */
+  readonly alsoTo?: (line: string) => void
 }
 
 /**
  * The one logger. It writes synchronously: only so does every line survive `process.exit` and signals.
  * Whatever comes by passes the scrubber, so that no secret can be logged at any level, in any field.
  */
-export function createLogger({ debug, fd, pretty, scrubber, before = '' }: LoggerOptions): Logger {
+export function createLogger({ debug, fd, pretty, scrubber, before = '', alsoTo }: LoggerOptions): Logger {
   const writer = new LineWriter(fd)
   const form = (line: string): string => before + (pretty ? prettyLine(line) : line)
   const tellDropped = (lines: number): string =>
@@ -38,7 +40,9 @@ export function createLogger({ debug, fd, pretty, scrubber, before = '' }: Logge
     },
     {
       write(line: string) {
-        writer.write(form(scrubber.scrub(line)), tellDropped)
+        const clean = scrubber.scrub(line)
+        writer.write(form(clean), tellDropped)
+        alsoTo?.(clean)
       },
     },
   )

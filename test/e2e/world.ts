@@ -41,6 +41,8 @@ export interface WorldOptions {
   readonly configure?: (config: ConfigFile) => void
   /** Sees each line as it comes, and the number of its connection. */
   readonly onLine?: (line: ParsedLine, connection: number) => void
+  /** Sees what the collector tells Devo of itself; without it such a line is a failure. */
+  readonly onOwnLog?: (line: string, connection: number) => void
 }
 
 /** Both remote sides on loopback over TLS, a folder with certificates and a configuration, and an account of what must arrive. */
@@ -85,6 +87,10 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     settings: { shuffle: false, ...settings },
     onLine: (line, connection) => {
       const text = line.toString()
+      if (options.onOwnLog !== undefined && text.includes(' devo.collectors.out.')) {
+        options.onOwnLog(text, connection)
+        return
+      }
       const parsed = parseLine(text)
       lines.push(text)
       arrivals.add(parsed.text)

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
+import type { Batch } from '../../pipeline/event.ts'
 import type { Sink } from '../../pipeline/sink.ts'
 import { encodeTagged, type LineSettings } from '../line.ts'
 import type { Connect } from '../proof/connection.ts'
@@ -15,6 +16,8 @@ export interface DevoSettings extends LineSettings {
   readonly log: Logger
   /** The seam: default TLS. */
   readonly connect?: Connect
+  /** Instead of events: what makes whole lines of a batch. */
+  readonly encode?: (batch: Batch) => Uint8Array
 }
 
 /**
@@ -22,7 +25,7 @@ export interface DevoSettings extends LineSettings {
  * certificate. Probing begins here at once, beside the first fetch; whoever makes a sink owes a `close()`.
  */
 export function createDevoSink(config: DevoConfig, settings: DevoSettings): Sink {
-  const { name, clock, connect = connectTls(config, clock) } = settings
+  const { name, clock, connect = connectTls(config, clock), encode = (batch: Batch) => encodeTagged(batch, settings) } = settings
   const log = settings.log.child({ output: name })
   warnOfLaxTls(config, log)
   return createProvenSink(config, {
@@ -31,6 +34,6 @@ export function createDevoSink(config: DevoConfig, settings: DevoSettings): Sink
     connect,
     kind: 'a Devo endpoint',
     credential: `our client certificate ${basename(config.cert)}`,
-    encode: (batch) => encodeTagged(batch, settings),
+    encode,
   })
 }

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
+import type { Batch } from '../../pipeline/event.ts'
 import type { Sink } from '../../pipeline/sink.ts'
 import { encodeTagged, type LineSettings } from '../line.ts'
 import type { PeerConfig } from '../proof/config.ts'
@@ -11,6 +12,8 @@ export interface RelaySettings extends LineSettings {
   readonly name: string
   readonly clock: Clock
   readonly log: Logger
+  /** Instead of events: what makes whole lines of a batch. */
+  readonly encode?: (batch: Batch) => Uint8Array
 }
 
 /**
@@ -18,13 +21,13 @@ export interface RelaySettings extends LineSettings {
  * but that its end may be a crash's: TCP cannot tell.
  */
 export function createRelaySink(config: PeerConfig, settings: RelaySettings): Sink {
-  const { name, clock, log } = settings
+  const { name, clock, log, encode = (batch: Batch) => encodeTagged(batch, settings) } = settings
   return createProvenSink(config, {
     clock,
     log: log.child({ output: name }),
     connect: connectTcp(config, clock),
     kind: 'a Devo relay',
     credential: 'this client',
-    encode: (batch) => encodeTagged(batch, settings),
+    encode,
   })
 }
