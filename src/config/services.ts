@@ -86,8 +86,11 @@ function checkTwice(services: readonly TapServiceConfig[], path: string, report:
   for (const { name } of services) {
     const { arrays } = TAP_SERVICES[name]
     if (arrays.length === 1) continue
-    const parts = services.map((service) => service.name).filter((other) => other !== name && TAP_SERVICES[other].arrays.some((array) => arrays.includes(array)))
-    if (parts.length > 0) report.problem(join(path, name), `brings the events of ${arrays.join(' and ')}, so that those of ${parts.join(' and ')} would come twice: remove either ${name} or ${parts.join(' and ')}`)
+    const others = services.map((service) => service.name).filter((other) => other !== name)
+    const parts = others.filter((other) => TAP_SERVICES[other].arrays.some((array) => arrays.includes(array))).join(' and ')
+    if (parts === '') continue
+    const wrong = `brings the events of ${arrays.join(' and ')}, so that those of ${parts} would come twice: remove either ${name} or ${parts}`
+    report.problem(join(path, name), wrong)
   }
 }
 
@@ -95,7 +98,8 @@ function readService(name: TapServiceName, node: Node, path: string, context: Co
   const section = read(SERVICE, node, path, context)
   const { values } = section
   for (const key of OF_WINDOWS) {
-    if (!asksForWindows({ name }) && section.given(key)) context.report.warning(join(path, key), `means nothing for ${name}, which asks for no windows of time, and is ignored`)
+    if (asksForWindows({ name }) || !section.given(key)) continue
+    context.report.warning(join(path, key), `means nothing for ${name}, which asks for no windows of time, and is ignored`)
   }
   return {
     name,

@@ -95,7 +95,10 @@ export async function supervise(options: SupervisorOptions): Promise<void> {
 /** What reads events besides the outputs. With a start time, from the oldest on: what was pulled before it the service passes over. */
 function followers(sources: readonly Source[]): OutputStart[] {
   return sources.flatMap(({ services }) =>
-    services.flatMap(({ follows, startTime }): OutputStart[] => (follows === undefined ? [] : [{ name: follows, startFrom: startTime === null ? 'now' : 'oldest', feedsService: true }])),
+    services.flatMap(({ follows, startTime }): OutputStart[] => {
+      if (follows === undefined) return []
+      return [{ name: follows, startFrom: startTime === null ? 'now' : 'oldest', feedsService: true }]
+    }),
   )
 }
 

@@ -134,8 +134,8 @@ export class TapModel {
     const threatId = idIn(request.path)
     const pool = endpoint?.pool ?? (threatId === null ? null : 'threat')
     const number = this.log.entries.length
-    const outcome =
-      endpoint !== undefined ? this.#answer(request, endpoint, now, number) : threatId !== null ? this.#answerThreat(request, threatId, now) : refused(new Refusal(404, 'Not Found'))
+    const answerOther = (): Outcome => (threatId === null ? refused(new Refusal(404, 'Not Found')) : this.#answerThreat(request, threatId, now))
+    const outcome = endpoint === undefined ? answerOther() : this.#answer(request, endpoint, now, number)
     const met = this.faults.meet({ path: request.path, window: outcome.window, now, events: outcome.events })
     const faulty = met.reduce((answer, fault) => applyFault(answer, fault), outcome)
     if (pool !== null) {

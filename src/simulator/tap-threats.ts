@@ -39,7 +39,9 @@ export class TapThreats {
       status: random.pick(['active', 'cleared']),
       detectionType: 'NONE',
       // Two spellings exist.
-      ...(random.chance(0.5) ? { severityScore: random.below(1_001), verticallyTargeted: false, geoTargeted: false } : { severity: random.below(101), verticals: [], geographies: [] }),
+      ...(random.chance(0.5)
+        ? { severityScore: random.below(1_001), verticallyTargeted: false, geoTargeted: false }
+        : { severity: random.below(101), verticals: [], geographies: [] }),
       attackSpread: 1 + random.below(200),
       notable: random.chance(0.1),
       actors: named('TA 542'), families: named('Credential Phishing'), malware: named('Emotet \u00e9'), techniques: [], brands: named('Example'),

@@ -63,7 +63,10 @@ class TapSource implements Source {
   constructor(input: TapInputConfig, deps: TapSourceDependencies, pools: TapPools, closed: () => void) {
     this.name = input.name
     this.inputId = input.id
-    this.services = input.services.map((service) => ({ name: service.name, startTime: service.startTime, ...(!asksForWindows(service) && { follows: feedName(input, service) }) }))
+    this.services = input.services.map((service) => {
+      const { name, startTime } = service
+      return { name, startTime, ...(!asksForWindows(service) && { follows: feedName(input, service) }) }
+    })
     this.#input = input
     this.#deps = deps
     this.#pools = pools

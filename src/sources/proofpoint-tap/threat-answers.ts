@@ -41,7 +41,8 @@ export class ThreatAnswers {
 
   take(): ResponsePart {
     const chunks = joined(this.#chunks)
-    const part = { array: this.#kind, chunks, deadLetters: this.#deadLetters, fingerprints: Uint8Array.from(Buffer.concat(this.#fingerprints)), events: this.#chunks.length }
+    const fingerprints = Uint8Array.from(Buffer.concat(this.#fingerprints))
+    const part = { array: this.#kind, chunks, deadLetters: this.#deadLetters, fingerprints, events: this.#chunks.length }
     this.#chunks = []
     this.#deadLetters = []
     this.#fingerprints = []

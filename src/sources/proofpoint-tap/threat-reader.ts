@@ -72,7 +72,9 @@ export class ThreatReader {
     this.#signal = signal
     this.#once = once
     this.#seen = new FingerprintTable(state.seen)
-    this.#questions = new ThreatQuestions(this.#seen, (id) => this.#log.warn(`An event names a threat by what is no id, and it is not asked for: ${JSON.stringify(id.slice(0, 80))}`))
+    this.#questions = new ThreatQuestions(this.#seen, (id) => {
+      this.#log.warn(`An event names a threat by what is no id, and it is not asked for: ${JSON.stringify(id.slice(0, 80))}`)
+    })
     this.#kinds = TAP_SERVICES[service.name].arrays
     this.#answers = new ThreatAnswers(this.#kinds.join())
     this.#pulls = new ServicePulls(input, service, { ...deps, log: this.#log })
@@ -87,7 +89,10 @@ export class ThreatReader {
     const { clock, time, periodMs } = this.#deps
     for (;;) {
       const beganAt = floorToSecond(time.now())
-      for (let page = await this.#page(); page.events > 0; page = await this.#page()) yield* this.#ask(page)
+      let page = await this.#page()
+      for (; page.events > 0; page = await this.#page()) yield* this.#ask(page)
+      // Also without an event there is something behind it in a topic.
+      this.#cursor = page.cursor
       this.#settled = Math.max(this.#settled, beganAt)
       yield this.#unit()
       this.#pulls.end()

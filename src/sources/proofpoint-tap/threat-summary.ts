@@ -46,12 +46,15 @@ export async function askForThreat(id: string, request: SummaryRequest): Promise
   const answer = await client.ask(threatTarget(input, service, id), () => null, asking)
   const target = { pull: { ...answered(), service: array }, seen }
   const body = answer.body === null ? null : asOnlyElement(array, answer.body)
-  const reading = new WindowReading({ ...answer, body }, { arrays: new Map([[array, target]]), window, now: () => clock.now() }, clock, clock.monotonic() - sentAt)
+  const options = { arrays: new Map([[array, target]]), window, now: () => clock.now() }
+  const reading = new WindowReading({ ...answer, body }, options, clock, clock.monotonic() - sentAt)
   try {
     let whole: ResponsePart | null = null
     for (let part = await reading.next(); part !== null; part = await reading.next()) whole = part
     const { received, duplicates, invalidUtf8 } = reading.summary
-    if (received !== 1) throw new TapError('broken', `the answer is not what the API promises: it is ${received === 0 ? 'empty' : 'more than one JSON object'}`)
+    if (received !== 1) {
+      throw new TapError('broken', `the answer is not what the API promises: it is ${received === 0 ? 'empty' : 'more than one JSON object'}`)
+    }
     return { part: whole, counts: { received, duplicates, invalidUtf8 } }
   } catch (error) {
     asking.signal.throwIfAborted()

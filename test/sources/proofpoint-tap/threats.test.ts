@@ -42,14 +42,18 @@ class World {
   async start(): Promise<void> {
     const { clock, conditions, model } = this
     // Written by pino.
-    const log = pino({ level: 'debug', base: null, formatters: { level: (level) => ({ level }) } }, { write: (line: string) => this.lines.push(JSON.parse(line) as LogLine) })
+    const log = pino({ level: 'debug', base: null, formatters: { level: (level) => ({ level }) } }, {
+      write: (line: string) => this.lines.push(JSON.parse(line) as LogLine),
+    })
     const buffer = await openEmbeddedBuffer({ dir: this.#dir, retentionMs: 30 * DAY, maxSizeBytes: 1e9, clock, log, inThread: true })
     const { append, commit } = { append: buffer.append.bind(buffer), commit: buffer.commit.bind(buffer) }
     buffer.append = (unit) => (unit.readTo === undefined ? append(unit) : this.#fated(() => append(unit)))
     buffer.commit = (...args) => this.#fated(() => commit(...args))
-    const services = [...(['clicksBlocked', 'messagesBlocked'] as const).map((name) => serviceConfig(name, { startTime: null, requestPeriodMs: MINUTE })), serviceConfig('threats', this.threats)]
+    const leading = (['clicksBlocked', 'messagesBlocked'] as const).map((name) => serviceConfig(name, { startTime: null, requestPeriodMs: MINUTE }))
+    const input = inputConfig({ services: [...leading, serviceConfig('threats', this.threats)], requestsLimits: [] })
     const counters = new Counters()
-    const sources = await createTapSources([inputConfig({ services, requestsLimits: [] })], { clock, log, quotaLog: buffer, conditions, counters, request: requestOverModel(model, clock), random: () => 0.5 })
+    const request = requestOverModel(model, clock)
+    const sources = await createTapSources([input], { clock, log, quotaLog: buffer, conditions, counters, request, random: () => 0.5 })
     this.#stop = new AbortController()
     this.#buffer = buffer
     this.#running = supervise({ sources, outputs: [], buffer, clock, log, conditions, counters, stop: this.#stop.signal, once: false }).finally(async () => {
@@ -94,7 +98,9 @@ class World {
     const stream = this.#buffer?.read('anybody', { from: '0', maxEvents: 1e6, maxBytes: 1e9, signal: new AbortController().signal })
     const events: string[] = []
     // A BatchStream carries batches.
-    for await (const batch of (stream ?? []) as AsyncIterable<Batch>) if (batch.service === 'threats') events.push(...[...eventsOf(batch)].map((event) => Buffer.from(event).toString()))
+    for await (const batch of (stream ?? []) as AsyncIterable<Batch>) {
+      if (batch.service === 'threats') for (const event of eventsOf(batch)) events.push(Buffer.from(event).toString())
+    }
     return events
   }
 
