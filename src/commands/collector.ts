@@ -13,7 +13,7 @@ import type { Connect } from '../sinks/proof/connection.ts'
 import type { HttpRequest } from '../sources/proofpoint-tap/http.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { startHealthServer, type HealthServer } from '../telemetry/health.ts'
-import { Metrics } from '../telemetry/metrics.ts'
+import type { Metrics, MetricsOptions } from '../telemetry/metrics.ts'
 import { openBuffer, type OpenOptions } from './buffer.ts'
 import { createOutputs } from './components.ts'
 import { BufferLook } from './look.ts'
@@ -56,7 +56,7 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
     outputs: [],
   }
   const look = new BufferLook(() => open.buffer)
-  const metrics = !config.http.enabled || once ? null : new Metrics({ version: version(), read: async () => readings(config, (await look.take()) ?? look.latest, clock.now()) })
+  const metrics = config.http.enabled && !once ? await createMetrics(async () => readings(config, (await look.take()) ?? look.latest, clock.now())) : null
   if (metrics !== null) counters.tellTo(metrics)
   beginCounting(config, counters)
   try {
@@ -86,6 +86,12 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
   }
 }
 
+/** The library is large: only who serves metrics loads it. */
+async function createMetrics(read: MetricsOptions['read']): Promise<Metrics> {
+  const { Metrics } = await import('../telemetry/metrics.ts')
+  return new Metrics({ version: version(), read })
+}
+
 /** A state folder that cannot be written and brokers that are away are waited for; null where the stop came first. */
 async function openWhenPossible(
   { config, clock, log, stop, once, seams = {} }: CollectorOptions,
@@ -113,7 +119,7 @@ async function openWhenPossible(
       if (stopped()) return null
       if (!(error instanceof RetryableError) || once) throw error
       if (conditions.set('buffer', describeError(error)))
-        log.error({ err: error }, `The buffer cannot be opened, trying again: ${describeError(error)}`)
+        log.error({ code: 'BufferUnavailable', err: error }, `The buffer cannot be opened, trying again: ${describeError(error)}`)
       await onWait()
       await clock.sleep(backoff.next(), stop).catch(() => undefined)
     }

@@ -232,6 +232,40 @@ describe('deliver', () => {
     expect(options.counters.sum('events_delivered_total')).toBe(2)
   })
 
+  it('counts what the output has taken by input and service, each event once however often it was sent, and how long that took', async () => {
+    let attempts = 0
+    const sink = new ModelSink({
+      behave: (names, { reject }, [first]) => {
+        attempts += 1
+        if (attempts === 1) throw new Error('connection reset')
+        if (first !== undefined && names.includes('b')) reject(first, 1, 'too large')
+      },
+    })
+    const counters = new Counters()
+    const told: unknown[] = []
+    counters.tellTo({
+      add: () => undefined,
+      observe: (name, labels, seconds) => told.push([name, labels, seconds >= 0]),
+      note: (name, labels, value) => told.push([name, labels, Math.abs(value - Date.now() / 1_000) < 60]),
+    })
+    const { buffer, options, drain } = await setUp(sink, { maxShipmentEvents: 100, counters, inputName: (id) => (id === '12345' ? 'tap' : id) })
+    await buffer.append(unit([['a', 'b', 'c']]))
+    await buffer.append(unit([['d', 'e']], { inputId: '77777', service: 'messagesBlocked' }))
+    drain.abort()
+    await deliver(options)
+    const clicks = { input: 'tap', service: 'clicksBlocked', output: 'devo_1' }
+    const messages = { input: '77777', service: 'messagesBlocked', output: 'devo_1' }
+    expect([clicks, messages].map((labels) => counters.sum('events_delivered_total', labels))).toEqual([2, 2])
+    expect(counters.sum('events_delivered_total')).toBe(4)
+    expect(counters.sum('dead_letters_total', { output: 'devo_1', reason: 'refused' })).toBe(1)
+    expect([counters.sum('delivery_attempts_total', { result: 'failed' }), counters.sum('delivery_attempts_total', { result: 'delivered' })]).toEqual([1, 1])
+    expect(told).toEqual([
+      ['delivery_duration_seconds', { output: 'devo_1' }, true],
+      ['last_success_timestamp_seconds', clicks, true],
+      ['last_success_timestamp_seconds', messages, true],
+    ])
+  })
+
   it('moves the cursor over events that a transform takes out, without shipping them', async () => {
     const sink = new ModelSink()
     const { buffer, options, drain } = await setUp(sink, { transforms: [(batch) => (batch.service === 'clicksBlocked' ? null : batch)] })
