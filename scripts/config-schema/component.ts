@@ -72,8 +72,8 @@ function kindsOf({ format, min = 0, max = Number.MAX_SAFE_INTEGER, except, optio
   const choice = { enum: [...options] }
   switch (format) {
     case 'tap_text':
-      // Numbers are taken as they are written: an id, a password.
-      return [{ type: 'string', minLength: 1, ...(pattern !== undefined && { pattern: caseless(pattern) }) }, ...(pattern === undefined ? [{ type: ['number', 'boolean'] }] : [])]
+      // Numbers and booleans are taken as they are written: an id, a password.
+      return [{ type: 'string', minLength: 1, ...(pattern !== undefined && { pattern: caseless(pattern) }) }, ...(['number', 'boolean'] as const).filter((type) => pattern?.test(type === 'number' ? '1' : 'true') !== false).map((type) => ({ type }))]
     case 'tap_whole_number':
       return [{ type: 'integer', minimum: min, maximum: max, ...(except !== undefined && { not: { const: except } }) }, { type: 'string', pattern: NUMBER }]
     case 'tap_yes_or_no':

@@ -66,7 +66,7 @@ const transforms: Schema = {
 /** `type` is a built-in one, a plug-in's, or read from elsewhere; names of the old collector that are called otherwise here are none of them. */
 function outputs(): Schema {
   const types = Object.keys(OUTPUTS)
-  const own = { description: 'A file of your own, such as ./my-sink.mjs, or an npm package.', type: 'string', not: { enum: [...Object.keys(RENAMED), ...OUTPUTS_NOT_YET] } }
+  const own = { description: 'A file of your own, such as ./my-sink.mjs, or an npm package.', ...SCALAR, not: { enum: [...Object.keys(RENAMED), ...OUTPUTS_NOT_YET] } }
   const entry = schemaOf(OUTPUT, {
     config: { schema: ANYTHING },
     services: { schema: { description: 'Only these services; left out: all.', type: ['array', 'null'], items: SCALAR, minItems: 1 } },

@@ -1,10 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Ajv } from 'ajv'
+import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
-import { parseDocument } from 'yaml'
+import { Document, isMap, parseDocument } from 'yaml'
 import { configSchema } from '../../scripts/config-schema/file.ts'
 import { textOf } from '../compose/compose.ts'
+import { folderWith, outcomeOf } from './setup.ts'
 
 const DATA = join(import.meta.dirname, 'data')
 const isValid = new Ajv({ strict: true, allowUnionTypes: true, strictTypes: false, strictRequired: false, allErrors: true }).compile(JSON.parse(textOf('schemas/config.schema.json')) as object) // a schema is an object
@@ -53,6 +56,44 @@ describe('what the collector takes, the schema takes', () => {
     const rest = 'inputs: {proofpoint_tap: {id: 12345, credentials: {username: u, password: p}, services: {clicksBlocked: {}}}}'
     expect(wrongWith(`outputs: {mine: ${own}, other: {type: "@scope/sink"}}\n${rest}`)).toEqual([])
   })
+})
+
+type Place = readonly (string | number)[]
+
+/** The paths of all that is in a tree of YAML, but for the tree itself. */
+function placesIn(value: unknown, at: Place = []): Place[] {
+  const entries: [string | number, unknown][] = Array.isArray(value) ? [...value.entries()] : typeof value === 'object' && value !== null ? Object.entries(value) : []
+  return entries.flatMap(([key, below]) => [[...at, key], ...placesIn(below, [...at, key])])
+}
+
+/** What an editor's user might have there. */
+const VALUES = [null, true, false, 'yes', 'Off', 0, 1, -1, 5, 70_000, 1e12, 1.5, '7', '1_000', '', 'x', 'all', 'gzip', 'drain', 'elastic_bulk', './own.mjs', '${X}', '<x>', 'https://a.example', [], ['x'], ['active'], {}, { a: 1 }]
+
+test('whatever becomes of a good configuration: the schema is never stricter than the collector', async () => {
+  const root = await folderWith({ 'own.mjs': 'export {}' })
+  const file = join(root, 'config.yaml')
+  const trees = [...filesIn('good'), ...filesIn('old')].map(([, text]) => parseDocument(text, { merge: true, logLevel: 'silent' }).toJS() as object) // all of them are mappings
+  const change = fc.record({ place: fc.nat(), kind: fc.constantFrom('remove', 'replace', 'add', 'off'), value: fc.constantFrom(...VALUES), key: fc.constantFrom('enabled', 'type', 'config', 'queue_size', 'sender_x', 'url', 'port', 'gzip', 'x') })
+  let taken = 0
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...trees), fc.array(change, { minLength: 1, maxLength: 3 }), async (tree, changes) => {
+      const document = new Document(structuredClone(tree))
+      for (const { place, kind, value, key } of changes) {
+        const places = placesIn(document.toJS())
+        const at = places[place % Math.max(1, places.length)] ?? []
+        if (kind === 'remove') document.deleteIn(at)
+        else if (kind === 'replace') document.setIn(at, document.createNode(value))
+        else if (isMap(document.getIn(at))) document.setIn([...at, kind === 'off' ? 'enabled' : key], kind === 'off' ? false : document.createNode(value))
+      }
+      await writeFile(file, document.toString())
+      const { loaded } = await outcomeOf(file, { env: { X: '1' } })
+      if (loaded === null) return
+      taken += 1
+      expect(wrongWith(document.toString()), document.toString()).toEqual([])
+    }),
+    { numRuns: 500 },
+  )
+  expect(taken).toBeGreaterThan(50)
 })
 
 /** Only the collector can tell: from the environment, from other files, from two keys together, from the time. */
