@@ -36,39 +36,49 @@ export async function sendInternalEvents(internal: InternalLog, config: Collecto
   // Of the connection itself the output beside it says enough.
   const quiet = log.child(NOT_FOR_DEVO, { level: log.isLevelEnabled('debug') ? 'debug' : 'silent' })
   const stop = new AbortController()
+  const giveUp = new AbortController()
   const sending: Promise<void>[] = []
   for (const output of config.outputs) {
     const outbox = internal.outboxes.get(output.name)
     if (outbox === undefined) continue
     const { sink } = await createOutput({ ...output, services: null, transforms: [] }, config, { clock, log: quiet, encode: ({ lines }) => lines.slice() })
-    sending.push(send(output.name, outbox, sink, { clock, log: own, signal: stop.signal }))
+    sending.push(send(output.name, outbox, sink, { clock, log: own, stop: stop.signal, giveUp: giveUp.signal }))
   }
   return {
     async close() {
       stop.abort(new Error('the collector ends'))
-      await Promise.all(sending)
+      const cancel = clock.after(LAST_TRY_MS, () => giveUp.abort(new Error('the log did not arrive in time')))
+      await Promise.all(sending).finally(cancel)
     },
   }
 }
 
-async function send(name: string, outbox: Outbox, sink: Sink, { clock, log, signal }: { readonly clock: Clock; readonly log: Logger; readonly signal: AbortSignal }): Promise<void> {
+interface SendOptions {
+  readonly clock: Clock
+  readonly log: Logger
+  /** Wait for nothing more, and send what is there once. */
+  readonly stop: AbortSignal
+  readonly giveUp: AbortSignal
+}
+
+async function send(name: string, outbox: Outbox, sink: Sink, { clock, log, stop, giveUp }: SendOptions): Promise<void> {
   const backoff = retryBackoff()
-  const stopped = (): boolean => signal.aborted
+  const stopped = (): boolean => stop.aborted
   try {
     while (!stopped()) {
       try {
-        await outbox.some(signal)
-        await clock.sleep(GATHER_MS, signal)
-        await ship(outbox, sink, signal)
+        await outbox.some(stop)
+        await clock.sleep(GATHER_MS, stop)
+        await ship(outbox, sink, giveUp)
         if (backoff.failures > 0) log.info({ output: name }, `The collector's own log reaches ${name} again`)
         backoff.reset()
       } catch (error) {
         if (stopped()) break
         if (backoff.failures === 0) log.warn({ output: name, err: error }, `The collector's own log does not reach ${name} now; events are not concerned: ${describeError(error)}`)
-        await clock.sleep(backoff.next(), signal).catch(() => undefined)
+        await clock.sleep(backoff.next(), stop).catch(() => undefined)
       }
     }
-    if (backoff.failures === 0) await ship(outbox, sink, AbortSignal.timeout(LAST_TRY_MS)).catch(() => undefined)
+    if (backoff.failures === 0) await ship(outbox, sink, giveUp).catch(() => undefined)
   } finally {
     await sink.close()
   }
