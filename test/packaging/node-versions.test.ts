@@ -24,7 +24,7 @@ describe.skipIf(process.env.CI === undefined && there.status !== 0)('Node', () =
     const world = await makeWorld({ perHour: 0 })
     const { code, stdout, stderr } = await world.run(['run', '--once'], { node: nodeOf(tooOld) })
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-    expect(stderr).toMatch(new RegExp(`^tap-collector needs Node 22\\.19 or later, and this is Node ${tooOld.replaceAll('.', '\\.')}\\.[^\\n]*\\n$`))
+    expect(stderr).toMatch(new RegExp(`^NodeTooOld \\[CODE:0100\\] tap-collector needs Node 22\\.19 or later, and this is Node ${tooOld.replaceAll('.', '\\.')}\\.[^\\n]*\\n$`))
   })
 
   test.each(versions.slice(1))('%s carries everything, and finds nothing deprecated', async (version) => {
