@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { behaviours } from '../../src/simulator/devo-behaviours.ts'
 import { hostileEvent } from '../../src/simulator/events.ts'
 import { makeKafkaWorld } from '../chaos/kafka-world.ts'
@@ -102,9 +102,20 @@ describePrometheus('a real Prometheus', () => {
 })
 
 describeKafka('the metrics with the Kafka buffer', () => {
-  test('of an outage of the output, and of what came after it', async () => {
-    const world = await makeKafkaWorld({ brokers: await sharedBroker(), perHour: 1_200, traffic: { until } })
+  let brokers: readonly string[]
+  beforeAll(async () => {
+    brokers = await sharedBroker()
+  })
+
+  test('of an outage of the output, of what came after it, and of a collector that stands by', async () => {
+    const world = await makeKafkaWorld({ brokers, perHour: 1_200, traffic: { until } })
     world.receiver.refuseConnections()
     await tellsOfAnOutage(world, world.start(['run']))
+
+    // Who stands by tells the same of the state, and counts nothing that it has not done.
+    const port = await world.start(['run']).httpPort()
+    const samples = await scrapeUntil(port, (seen) => valueOf(seen, 'tap_collector_settled_timestamp_seconds') !== null)
+    expect(valueOf(samples, 'tap_collector_output_backlog_events', { output: 'devo_1' })).toBe(0)
+    expect(valueOf(samples, 'tap_collector_events_received_total')).toBe(0)
   })
 })
