@@ -1,4 +1,5 @@
 import type { Clock } from '../pipeline/clock.ts'
+import { withCode } from '../pipeline/errors.ts'
 import { Outbox } from './outbox.ts'
 
 /** One line of the collector's own log on its way to Devo. */
@@ -40,7 +41,7 @@ export class InternalLog {
     this.#collector = collector
     this.#clock = clock
     this.#filledAt = clock.monotonic()
-    const tellLost = (lost: number): InternalEvent => this.#event({ level: 'warning', msg: `Lines of the log that are missing before this one, for Devo did not take them for too long: ${lost}` })
+    const tellLost = (lost: number): InternalEvent => this.#event({ level: 'warning', msg: withCode(`Lines of the log that are missing before this one, for Devo did not take them for too long: ${lost}`, { code: 'LogLinesMissing' }) })
     this.outboxes = new Map(outputs.map((name) => [name, new Outbox(tellLost)]))
   }
 
@@ -53,7 +54,7 @@ export class InternalLog {
       this.#leftOut += 1
       return
     }
-    if (this.#leftOut > 0) this.#post({ level: 'warning', msg: `Lines that were too many at once and are only in the log itself: ${this.#leftOut}` })
+    if (this.#leftOut > 0) this.#post({ level: 'warning', msg: withCode(`Lines that were too many at once and are only in the log itself: ${this.#leftOut}`, { code: 'LogLinesMissing' }) })
     this.#leftOut = 0
     this.#post({ ...originOf(entry), level, msg: String(entry.msg) })
   }

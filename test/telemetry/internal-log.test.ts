@@ -56,7 +56,7 @@ describe('the log on its way to Devo', () => {
     outbox('devo_1').arrived(outbox('devo_1').take())
     await clock.advance(10_000)
     for (let line = 0; line < 1_000; line += 1) say({ msg: `later ${line}` })
-    expect(bodies().map(({ msg }) => msg).slice(0, 2)).toEqual(['Lines that were too many at once and are only in the log itself: 700', 'later 0'])
+    expect(bodies().map(({ msg }) => msg).slice(0, 2)).toEqual(['LogLinesMissing [CODE:0112] Lines that were too many at once and are only in the log itself: 700', 'later 0'])
     expect(bodies()).toHaveLength(21)
   })
 
@@ -68,10 +68,10 @@ describe('the log on its way to Devo', () => {
     }
     expect(bodies()).toHaveLength(1_001)
     const taken = outbox('devo_1').take()
-    expect(bodies().slice(0, 2)).toMatchObject([{ msg: 'Lines of the log that are missing before this one, for Devo did not take them for too long: 500', level: 'warning' }, { msg: 'line 500' }])
+    expect(bodies().slice(0, 2)).toMatchObject([{ msg: 'LogLinesMissing [CODE:0112] Lines of the log that are missing before this one, for Devo did not take them for too long: 500', level: 'warning' }, { msg: 'line 500' }])
     say({ msg: 'meanwhile' })
     outbox('devo_1').arrived(taken)
-    expect(bodies().map(({ msg }) => msg)).toEqual(['Lines of the log that are missing before this one, for Devo did not take them for too long: 1', 'meanwhile'])
+    expect(bodies().map(({ msg }) => msg)).toEqual(['LogLinesMissing [CODE:0112] Lines of the log that are missing before this one, for Devo did not take them for too long: 1', 'meanwhile'])
     expect(bodies('relay_1')).toHaveLength(1_001)
   })
 
