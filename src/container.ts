@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs'
+import { withCode } from './pipeline/errors.ts'
 
 /**
  * The first process of an image. Folders that are mounted belong to whoever made them, so root, as which a container starts unless it is told otherwise,
@@ -16,7 +17,8 @@ function becomeOwnerOf(folder: string): 0 | 2 {
   const { uid, gid } = owner
   if (uid === 0) {
     // Without a privilege of its own root is nobody else: a container of a user's own, whose folders are root's within.
-    if (isRootOfTheHost()) process.stderr.write(`${folder}/ belongs to root, so the collector runs as root; give the folders to another user (chown -R 1000:1000), or start the container with --user\n`)
+    const warning = `${folder}/ belongs to root, so the collector runs as root; give the folders to another user (chown -R 1000:1000), or start the container with --user`
+    if (isRootOfTheHost()) process.stderr.write(`${withCode(warning, { code: 'ContainerRunsAsRoot' })}\n`)
     return 0
   }
   try {
@@ -39,6 +41,6 @@ function isRootOfTheHost(): boolean {
 }
 
 function fail(message: string): 2 {
-  process.stderr.write(`tap-collector: ${message}\n`)
+  process.stderr.write(`${withCode(message, { code: 'ContainerUser' })}\n`)
   return 2
 }

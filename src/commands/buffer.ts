@@ -79,11 +79,11 @@ function leavePointer(stateDir: string, { topicPrefix, brokers }: KafkaBufferCon
   try {
     const before = readPointer(stateDir)
     if (before !== null && before.topicPrefix !== topicPrefix)
-      log.warn(`This collector kept its events under the topic_prefix ${before.topicPrefix} before; what is there stays there, and is not delivered from ${topicPrefix}`)
+      log.warn({ code: 'KafkaTopicPrefixChanged' }, `This collector kept its events under the topic_prefix ${before.topicPrefix} before; what is there stays there, and is not delivered from ${topicPrefix}`)
     writePointer(stateDir, { topicPrefix, brokers, movedFrom: before?.movedFrom ?? null })
   } catch (error) {
     if (isBug(error)) throw error
-    log.warn({ err: error }, `The state folder cannot keep where the events are, and an embedded buffer there would begin anew: ${describeError(error)}`)
+    log.warn({ code: 'MovePlaceNotKept', err: error }, `The state folder cannot keep where the events are, and an embedded buffer there would begin anew: ${describeError(error)}`)
   }
 }
 
@@ -95,7 +95,7 @@ function readFiles(files: Readonly<Record<'ca' | 'cert' | 'key', string | null>>
 export async function readBuffer(config: CollectorConfig, log: Logger): Promise<BufferSnapshot> {
   const { buffer, stateDir } = config
   if (isToBeMoved(config)) {
-    log.warn(`${databasePath(stateDir)} is not moved to Kafka yet, or not to the end: this is what it holds, and the next start goes on from there`)
+    log.warn({ code: 'MovePending' }, `${databasePath(stateDir)} is not moved to Kafka yet, or not to the end: this is what it holds, and the next start goes on from there`)
     return readSnapshot(stateDir)
   }
   if (buffer.type === 'embedded') {
@@ -118,7 +118,7 @@ export async function readBuffer(config: CollectorConfig, log: Logger): Promise<
 /** The dead letters, beside a running collector or without one. The caller owes a `close`. Throws as `openBuffer` does. */
 export async function openDeadLetters(config: CollectorConfig, log: Logger): Promise<DeadLetterStore> {
   const { buffer, stateDir } = config
-  if (isToBeMoved(config)) throw new FatalError(`${databasePath(stateDir)} is not moved to Kafka yet: start the collector, which does so, and then look at the dead letters`)
+  if (isToBeMoved(config)) throw new FatalError(`${databasePath(stateDir)} is not moved to Kafka yet: start the collector, which does so, and then look at the dead letters`, { code: 'MovePending' })
   if (buffer.type === 'embedded') {
     assertNotInKafka(stateDir)
     return openDeadLettersBeside(stateDir)
@@ -134,7 +134,7 @@ export async function openDeadLetters(config: CollectorConfig, log: Logger): Pro
 /** The events for a replay, beside a running collector or without one; null where none has run yet. The caller owes a `close`. Throws as `openBuffer` does. */
 export async function openReplay(config: CollectorConfig, log: Logger, pulled: PulledBetween): Promise<ReplayStore | null> {
   const { buffer, stateDir } = config
-  if (isToBeMoved(config)) throw new FatalError(`${databasePath(stateDir)} is not moved to Kafka yet: start the collector, which does so, and then replay`)
+  if (isToBeMoved(config)) throw new FatalError(`${databasePath(stateDir)} is not moved to Kafka yet: start the collector, which does so, and then replay`, { code: 'MovePending' })
   if (buffer.type === 'kafka') return openKafkaReplay({ ...kafkaOptions(buffer, { clock: systemClock, log }), pulled })
   assertNotInKafka(stateDir)
   return openEmbeddedReplay({ dir: stateDir, maxSizeBytes: buffer.maxSizeBytes, pulled })

@@ -36,7 +36,7 @@ export async function createOutputs(config: CollectorConfig, dependencies: Outpu
         problems.push(...error.problems)
       }
     }
-    if (problems.length > 0) throw new ConfigurationError(problems)
+    if (problems.length > 0) throw new ConfigurationError(problems, { code: 'PlugInUnusable' })
     return outputs
   } catch (error) {
     await Promise.allSettled(outputs.map(({ sink }) => sink.close()))

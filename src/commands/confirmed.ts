@@ -4,7 +4,7 @@ import { ConfigurationError } from '../pipeline/errors.ts'
 /** Asks the person at the terminal. Throws ConfigurationError where there is nobody; the command then has a `--yes`. */
 export async function confirmed(question: string): Promise<boolean> {
   if (!process.stdin.isTTY) {
-    throw new ConfigurationError([{ path: '--yes', message: 'nobody can be asked here; add --yes to confirm' }])
+    throw new ConfigurationError([{ path: '--yes', message: 'nobody can be asked here; add --yes to confirm' }], { code: 'UsageError' })
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   try {

@@ -10,6 +10,7 @@ import { LettersToRetry, whyNoRetry } from '../pipeline/retry-letters.ts'
 import { createOutput } from './components.ts'
 import { EXIT } from './exit.ts'
 import { onSignals } from './signals.ts'
+import { tellTrouble } from './tell.ts'
 
 /** An output that is not there by then gets nothing: a person waits. Once it has taken something, it is tried until the stop. */
 const REACHED_WITHIN_MS = 30_000
@@ -48,7 +49,7 @@ export async function retryDeadLetters(
         return output === undefined || (await retry(output, ids, config, store, log, stops))
       }),
     )
-    if (lost.aborted) process.stderr.write(`Another process may send them again now, so that this one has ended: ${describeError(lost.reason)}\n`)
+    if (lost.aborted) tellTrouble(`Another process may send them again now, so that this one has ended: ${describeError(lost.reason)}`, { code: 'RetryTakenOver' })
     else if (all.length === 0) process.stdout.write('There is nothing to send again.\n')
     return all.every(Boolean) ? EXIT.ok : EXIT.failure
   } finally {
@@ -76,7 +77,7 @@ async function sendable(
     if (ids === undefined) idsByOutput.set(output, [id])
     else ids.push(id)
   }
-  for (const [reason, count] of left) process.stderr.write(`${count} cannot be sent again: ${reason}\n`)
+  for (const [reason, count] of left) tellTrouble(`${count} cannot be sent again: ${reason}`, { code: 'RetryLeftOver' })
   return idsByOutput
 }
 
@@ -99,7 +100,7 @@ async function retry(
       await sink.check(AbortSignal.any([stop, AbortSignal.timeout(REACHED_WITHIN_MS)]))
     } catch (error) {
       if (isBug(error)) throw error
-      process.stderr.write(`${name}: cannot be reached, so that nothing was sent and all ${ids.length} are kept: ${describeError(error)}\n`)
+      tellTrouble(`${name}: cannot be reached, so that nothing was sent and all ${ids.length} are kept: ${describeError(error)}`, { code: 'RetryOutputUnreachable', err: error })
       return false
     }
     await deliver({

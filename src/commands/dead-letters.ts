@@ -6,6 +6,7 @@ import { openDeadLetters } from './buffer.ts'
 import { retryDeadLetters } from './dead-letters-retry.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
+import { tellTrouble } from './tell.ts'
 
 const SHOWN_CHARACTERS = 500
 /** Removed at once: a running collector waits for the lock no longer than that takes. */
@@ -28,7 +29,7 @@ export async function deadLetters(
     return await retryDeadLetters(config, store, outputs, log)
   } catch (error) {
     if (!(error instanceof RetryableError)) throw error
-    process.stderr.write(`The dead letters cannot be reached now: ${describeError(error)}\n`)
+    tellTrouble(`The dead letters cannot be reached now: ${describeError(error)}`, { code: 'DeadLettersUnreachable', err: error })
     return EXIT.failure
   } finally {
     await store?.close()
@@ -41,7 +42,7 @@ function assertConfigured({ outputs }: CollectorConfig, names: readonly string[]
   const problems = names
     .filter((name) => !known.includes(name))
     .map((value) => ({ path: '--output', message: `expected one that is configured and on: ${known.join(', ')}`, value }))
-  if (problems.length > 0) throw new ConfigurationError(problems)
+  if (problems.length > 0) throw new ConfigurationError(problems, { code: 'UsageError' })
 }
 
 async function list(store: DeadLetterStore, outputs: ReadonlySet<string> | null, json: boolean): Promise<number> {

@@ -74,7 +74,7 @@ async function send(name: string, outbox: Outbox, sink: Sink, { clock, log, stop
         backoff.reset()
       } catch (error) {
         if (stopped()) break
-        if (backoff.failures === 0) log.warn({ output: name, err: error }, `The collector's own log does not reach ${name} now; events are not concerned: ${describeError(error)}`)
+        if (backoff.failures === 0) log.warn({ code: 'InternalEventsWait', output: name, err: error }, `The collector's own log does not reach ${name} now; events are not concerned: ${describeError(error)}`)
         await clock.sleep(backoff.next(), stop).catch(() => undefined)
       }
     }

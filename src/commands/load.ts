@@ -11,7 +11,7 @@ export interface ConfigOption {
 }
 
 /**
- * The user's configuration with its warnings. Throws ConfigurationError with all problems, and has then named the file. Commands that make no
+ * The user's configuration with its warnings. Throws ConfigurationError with all problems, which names the file. Commands that make no
  * connection pass `checkCertificates: false`: an operator must see the status also while a certificate is missing.
  */
 export async function load({ config }: ConfigOption, { checkCertificates = true } = {}): Promise<LoadedConfig> {
@@ -19,8 +19,7 @@ export async function load({ config }: ConfigOption, { checkCertificates = true 
   try {
     return await loadConfig({ file, env: process.env, now: Date.now(), checkCertificates })
   } catch (error) {
-    if (error instanceof ConfigurationError) process.stderr.write(`${file} cannot be used as it is:\n`)
-    throw error
+    throw error instanceof ConfigurationError ? new ConfigurationError(error.problems, { code: error.codeName, file }) : error
   }
 }
 
@@ -39,5 +38,5 @@ export function scrubberFor(config: CollectorConfig): SecretScrubber {
 }
 
 export function logWarnings(log: Logger, warnings: LoadedConfig['warnings']): void {
-  for (const warning of warnings) log.warn({ path: warning.path }, describeProblem(warning))
+  for (const warning of warnings) log.warn({ code: 'ConfigurationWarning', path: warning.path }, describeProblem(warning))
 }

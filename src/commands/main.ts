@@ -1,9 +1,10 @@
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { formatProblems } from '../config/report.ts'
 import { parseTime } from '../config/start-time.ts'
-import { ConfigurationError, describeError, FatalError } from '../pipeline/errors.ts'
+import { ConfigurationError, describeError, FatalError, withCode } from '../pipeline/errors.ts'
 import { EXIT } from './exit.ts'
 import type { ReplayOptions } from './replay-request.ts'
+import { tellTrouble } from './tell.ts'
 import { version } from './version.ts'
 
 /** The command line. Gives the exit code; prints what is wrong to standard error. Verbs are loaded when they are called: a start stays quick. */
@@ -14,6 +15,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .version(version())
     .configureHelp({ showGlobalOptions: true })
     .showSuggestionAfterError(true)
+    .configureOutput({ outputError: (text, write) => write(withCode(text, { code: 'UsageError' })) })
     .exitOverride()
   const verb = (name: string, description: string): Command =>
     program.command(name).description(description).exitOverride().showHelpAfterError('(--help shows the options)')
@@ -86,15 +88,16 @@ export async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     // Help and version are asked for; all else that commander throws is a command line that cannot work.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
-    if (error instanceof ConfigurationError) return fail(formatProblems(error.problems), EXIT.usage)
-    if (error instanceof FatalError) return fail(describeError(error), EXIT.failure)
-    return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), EXIT.failure)
+    const trouble = { code: 'UnexpectedError', err: error } as const
+    if (error instanceof ConfigurationError) {
+      const heading = error.file === null ? '' : `${error.file} cannot be used as it is:\n`
+      tellTrouble(`${heading}${formatProblems(error.problems)}`, trouble)
+      return EXIT.usage
+    }
+    if (error instanceof FatalError) tellTrouble(describeError(error), trouble)
+    else tellTrouble(error instanceof Error ? (error.stack ?? error.message) : String(error), trouble)
+    return EXIT.failure
   }
-}
-
-function fail(message: string, exitCode: number): number {
-  process.stderr.write(`${message}\n`)
-  return exitCode
 }
 
 function seconds(text: string): number {

@@ -6,6 +6,7 @@ import { kafkaOptions } from './buffer.ts'
 import { confirmed } from './confirmed.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
+import { tellTrouble } from './tell.ts'
 
 /** `move`: what the Kafka buffer of one configuration holds goes into the embedded buffer of another. Refuses while a collector runs on either. */
 export async function move(options: ConfigOption & { readonly from: string; readonly yes?: true }): Promise<number> {
@@ -16,7 +17,7 @@ export async function move(options: ConfigOption & { readonly from: string; read
   const { kafka, embedded } = buffersOf(before.config, config, options.from)
   const from = `Kafka (topic_prefix ${kafka.topicPrefix})`
   if (options.yes !== true && !(await confirmed(`Move marks and undelivered events from ${from} to ${config.stateDir}? No collector starts on Kafka afterwards. [y/N] `))) {
-    process.stderr.write('Nothing was changed.\n')
+    tellTrouble('Nothing was changed.', { code: 'NotConfirmed' })
     return EXIT.failure
   }
   const stop = abortOnSignals()
@@ -31,7 +32,7 @@ export async function move(options: ConfigOption & { readonly from: string; read
     return EXIT.ok
   } catch (error) {
     if (!(error instanceof FatalError || error instanceof RetryableError || stop.signal.aborted)) throw error
-    process.stderr.write(`Nothing was moved: ${describeError(error)}\n`)
+    tellTrouble(`Nothing was moved: ${describeError(error)}`, { code: 'MoveFailed', err: error })
     return EXIT.failure
   } finally {
     stop.dispose()
@@ -45,7 +46,7 @@ function buffersOf(
   from: string,
 ): { readonly kafka: KafkaBufferConfig; readonly embedded: EmbeddedBufferConfig } {
   if (kafka.type === 'kafka' && embedded.type === 'embedded') return { kafka, embedded }
-  const refuse = (path: string, message: string): ConfigurationError => new ConfigurationError([{ path, message, value: from }])
+  const refuse = (path: string, message: string): ConfigurationError => new ConfigurationError([{ path, message, value: from }], { code: 'UsageError' })
   if (kafka.type === 'embedded' && embedded.type === 'kafka') throw refuse('--from', 'this way needs no command: start the collector with the new configuration, and it moves what the embedded buffer holds to Kafka by itself')
   if (kafka.type === 'embedded') throw refuse('--from', 'must be the configuration with `buffer: {type: kafka}`; from one embedded buffer to another, stop the collector and move the state folder')
   throw refuse('--from', 'both configurations have a Kafka buffer; the one of --config must have the embedded buffer, from which a start moves on to another topic_prefix')

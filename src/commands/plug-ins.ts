@@ -19,5 +19,5 @@ export async function loadPlugIns({ outputs }: CollectorConfig, clock: Clock): P
     if (output.type === 'plug_in') await load(output.config, 'createSink')
     for (const transform of output.transforms) if (transform.type === 'plug_in') await load(transform.config, 'createTransform')
   }
-  if (problems.length > 0) throw new ConfigurationError(problems)
+  if (problems.length > 0) throw new ConfigurationError(problems, { code: 'PlugInUnusable' })
 }

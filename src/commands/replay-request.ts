@@ -43,7 +43,7 @@ export function readRequest(options: ReplayOptions, config: CollectorConfig, now
   if (from >= to) problems.push({ path: '--to', message: `must be later than --from, ${iso(from)}`, value: iso(to) })
   else if (from > now) problems.push({ path: '--from', message: 'lies in the future: what is not in the buffer yet cannot be sent again', value: iso(from) })
   if (options.resume !== undefined && options.dryRun === true) problems.push({ path: '--dry-run', message: 'does not go with --resume: it counts the whole' })
-  if (problems.length > 0) throw new ConfigurationError(problems)
+  if (problems.length > 0) throw new ConfigurationError(problems, { code: 'UsageError' })
 
   const isNamed = services.length === 0 ? () => true : subsetOf(services, config)
   const isInside = (time: number): boolean => time >= from && time < to

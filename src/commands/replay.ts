@@ -24,6 +24,7 @@ import { CLEAR_LINE, showProgress, type OutputProgress } from './replay-progress
 import { replayReport } from './replay-report.ts'
 import { iso, readRequest, resumeCommand, type ReplayOptions, type ReplayRequest } from './replay-request.ts'
 import { onSignals } from './signals.ts'
+import { tellTrouble } from './tell.ts'
 
 const GRACE_MS = 5_000
 /** Under a rate a shipment is as long as this, so that it is proven, and its place kept, soon. */
@@ -44,7 +45,7 @@ export async function replay(options: ReplayOptions): Promise<number> {
   logWarnings(log, warnings)
   const now = systemClock.now()
   const request = readRequest(options, config, now)
-  if (options.to > now) log.warn(`--to lies in the future: what comes into the buffer after ${iso(now)} is not sent again`)
+  if (options.to > now) log.warn({ code: 'ReplayBeyondNow' }, `--to lies in the future: what comes into the buffer after ${iso(now)} is not sent again`)
 
   const stop = new AbortController()
   const abort = new AbortController()
@@ -58,11 +59,11 @@ export async function replay(options: ReplayOptions): Promise<number> {
     store = await openReplay(config, log, request.pulled)
     assertHeld(store, options)
     if (store.hasRemoved && store.oldestPull !== null && options.from < store.oldestPull)
-      log.warn(`What was pulled before ${iso(store.oldestPull)} is no longer in the buffer`)
+      log.warn({ code: 'ReplayBeyondBuffer' }, `What was pulled before ${iso(store.oldestPull)} is no longer in the buffer`)
     return await run({ options, request, config, store, log, stop: stop.signal, abort: abort.signal })
   } catch (error) {
     if (!(error instanceof RetryableError)) throw error
-    process.stderr.write(`The buffer cannot be reached now: ${describeError(error)}\n`)
+    tellTrouble(`The buffer cannot be reached now: ${describeError(error)}`, { code: 'ReplayUnreachable', err: error })
     return EXIT.failure
   } finally {
     cancelGrace()
@@ -73,9 +74,9 @@ export async function replay(options: ReplayOptions): Promise<number> {
 
 /** A range of which the buffer has nothing is a mistake, or too late. An event may be much older than its pull. */
 function assertHeld(store: ReplayStore | null, { to, by }: ReplayOptions): asserts store is ReplayStore {
-  if (store?.oldestPull == null) throw new ConfigurationError([{ path: '--from', message: 'the buffer holds no events' }])
+  if (store?.oldestPull == null) throw new ConfigurationError([{ path: '--from', message: 'the buffer holds no events' }], { code: 'UsageError' })
   if (by === 'pull-time' && to <= store.oldestPull)
-    throw new ConfigurationError([{ path: '--to', message: `the buffer holds only what was pulled since ${iso(store.oldestPull)}`, value: iso(to) }])
+    throw new ConfigurationError([{ path: '--to', message: `the buffer holds only what was pulled since ${iso(store.oldestPull)}`, value: iso(to) }], { code: 'UsageError' })
 }
 
 interface Run extends Stops {
@@ -112,9 +113,9 @@ async function run({ options, request, config, store, log, stop, abort }: Run): 
   // The lines of a console output are standard output's.
   const out = !isDry && request.outputs.some(({ type }) => type === 'console') ? process.stderr : process.stdout
   out.write(replayReport({ isDry, inputs: config.inputs, outputs: names.map((name) => ({ name, sent: sent.get(name) ?? new ServiceCounts(), refused: positions.refusedBy(name) })) }))
-  if (isDone) await positions.forget().catch((error: unknown) => log.warn({ err: error }, `Everything was sent, but the replay's place cannot be removed: ${describeError(error)}`))
-  if (store.missed) process.stderr.write('Some of the events that were still to be read are gone from the buffer: their retention has ended meanwhile.\n')
-  if (!isDone) process.stderr.write(id === null ? 'Interrupted before all was counted.\n' : `Interrupted before all was sent; it goes on where it was with: ${resumeCommand(id, options)}\n`)
+  if (isDone) await positions.forget().catch((error: unknown) => log.warn({ code: 'ReplayPlaceNotRemoved', err: error }, `Everything was sent, but the replay's place cannot be removed: ${describeError(error)}`))
+  if (store.missed) tellTrouble('Some of the events that were still to be read are gone from the buffer: their retention has ended meanwhile.', { code: 'ReplayMissedEvents' })
+  if (!isDone) tellTrouble(id === null ? 'Interrupted before all was counted.' : `Interrupted before all was sent; it goes on where it was with: ${resumeCommand(id, options)}`, { code: 'ReplayInterrupted' })
   return isDone && !store.missed ? EXIT.ok : EXIT.failure
 }
 
@@ -153,8 +154,8 @@ function progressOf(output: string, { store, positions, sent, conditions }: Look
 /** How far it had come. Throws ConfigurationError where there is no such replay, or one of something else. */
 async function resumed(id: string, { text }: ReplayRequest, store: ReplayStore) {
   const saved = ID.test(id) ? await store.load(id) : null
-  if (saved === null) throw new ConfigurationError([{ path: '--resume', message: 'no replay with this id was interrupted here; one that has come to its end leaves nothing', value: id }])
-  if (saved.request !== text) throw new ConfigurationError([{ path: '--resume', message: `this replay was begun with: ${saved.request}; give the same again`, value: text }])
+  if (saved === null) throw new ConfigurationError([{ path: '--resume', message: 'no replay with this id was interrupted here; one that has come to its end leaves nothing', value: id }], { code: 'UsageError' })
+  if (saved.request !== text) throw new ConfigurationError([{ path: '--resume', message: `this replay was begun with: ${saved.request}; give the same again`, value: text }], { code: 'UsageError' })
   return saved.cursors
 }
 

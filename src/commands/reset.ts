@@ -7,6 +7,7 @@ import { openBuffer } from './buffer.ts'
 import { confirmed } from './confirmed.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
+import { tellTrouble } from './tell.ts'
 
 /** `reset`: moves services to another start and forgets what they have already seen. Refuses while a collector holds the state folder. */
 export async function reset(
@@ -20,17 +21,17 @@ export async function reset(
   ]
   const to = new Date(options.to).toISOString()
   if (options.to < Date.now() - HORIZON_MS) {
-    throw new ConfigurationError([{ path: '--to', message: 'the API serves only the last 7 days', value: to }])
+    throw new ConfigurationError([{ path: '--to', message: 'the API serves only the last 7 days', value: to }], { code: 'UsageError' })
   }
   const names = targets.map(({ input, service }) => `${input.name}/${service.name}`).join(', ')
   if (options.yes !== true && !(await confirmed(`Move ${names} to ${to}? Events from then on may be delivered again. [y/N] `))) {
-    process.stderr.write('Nothing was changed.\n')
+    tellTrouble('Nothing was changed.', { code: 'NotConfirmed' })
     return EXIT.failure
   }
   // A state that is gone is begun anew as a whole: a service that is not named would begin in silence.
   const namesAll = targets.length === config.inputs.reduce((sum, { services }) => sum + services.filter(asksForWindows).length, 0)
   const buffer = await openBuffer(config, { clock: systemClock, log, lostState: namesAll ? 'leave' : 'refuse' }).catch((error: unknown) => {
-    process.stderr.write(`Nothing was changed: ${describeError(error)}\n`)
+    tellTrouble(`Nothing was changed: ${describeError(error)}`, { code: 'ResetFailed', err: error })
     return null
   })
   if (buffer === null) return EXIT.failure
@@ -40,7 +41,7 @@ export async function reset(
     await ownership.release()
   } catch (error) {
     if (!(error instanceof InputsTakenError)) throw error
-    process.stderr.write(`Nothing was changed: ${describeError(error)}\n`)
+    tellTrouble(`Nothing was changed: ${describeError(error)}`, { code: 'ResetFailed', err: error })
     return EXIT.failure
   } finally {
     await buffer.close()
@@ -68,6 +69,6 @@ function resolve(names: readonly string[], inputs: readonly TapInputConfig[]) {
       problems.push({ path: '--service', message: `there are several inputs, so name one as input/service: ${known}`, value: name })
     return found
   })
-  if (problems.length > 0) throw new ConfigurationError(problems)
+  if (problems.length > 0) throw new ConfigurationError(problems, { code: 'UsageError' })
   return targets
 }

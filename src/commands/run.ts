@@ -20,7 +20,7 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
   const log = loggerFor(config, config.outputs.some(({ type }) => type === 'console') ? 2 : 1, internal === null ? {} : { alsoTo: internal.hear })
   const bug = (error: unknown): never => {
     log.fatal(
-      { err: error, stack: error instanceof Error ? error.stack : undefined },
+      { code: 'UnexpectedError', err: error, stack: error instanceof Error ? error.stack : undefined },
       `Unexpected error, stopping; a restart goes on where this ended: ${describeError(error)}`,
     )
     process.exit(EXIT.failure)
@@ -50,6 +50,7 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
     await runCollector({ config, clock: systemClock, log, counters: new Counters(), stop: stop.signal, once })
     if (timedOut.value) {
       log.error(
+        { code: 'OnceNotDone' },
         `Not everything could be collected and delivered within ${timeoutMs / 1_000} s; nothing is lost, the next run goes on from here`,
       )
       return EXIT.failure
@@ -63,7 +64,7 @@ export async function run(options: ConfigOption & { readonly once?: true; readon
   } catch (error) {
     if (error instanceof ConfigurationError) throw error
     if (error instanceof FatalError || error instanceof RetryableError) {
-      log.fatal({ err: error }, describeError(error))
+      log.fatal({ code: 'UnexpectedError', err: error }, describeError(error))
       return EXIT.failure
     }
     return bug(error)

@@ -15,7 +15,7 @@ export function onSignals(stop: (signal: NodeJS.Signals) => void, log?: Logger, 
     if (seen) process.exit(signal === 'SIGINT' ? 130 : 143)
     seen = true
     deadline = setTimeout(() => {
-      log?.warn('Something does not let go; leaving all the same. Buffer and cursors are safe')
+      log?.warn({ code: 'StopStuck' }, 'Something does not let go; leaving all the same. Buffer and cursors are safe')
       process.exit(leaveWith)
     }, LEAVE_AFTER_MS)
     deadline.unref()

@@ -8,6 +8,7 @@ import { feedName } from '../sources/proofpoint-tap/targets.ts'
 import { readBuffer } from './buffer.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
+import { tellTrouble } from './tell.ts'
 import { table } from './table.ts'
 
 /** `status`: where everything stands, read beside a running collector or without one. */
@@ -19,7 +20,7 @@ export async function status(options: ConfigOption & { readonly json?: true }): 
   try {
     snapshot = await readBuffer(config, log)
   } catch (error) {
-    process.stderr.write(`The state cannot be read: ${describeError(error)}\n`)
+    tellTrouble(`The state cannot be read: ${describeError(error)}`, { code: 'StateUnreadable', err: error })
     return EXIT.unreachable
   }
   const report = describe(config, snapshot, Date.now())

@@ -4,7 +4,8 @@ import type { BufferSnapshot } from '../pipeline/buffer.ts'
 import { systemClock } from '../pipeline/clock.ts'
 import { Conditions } from '../pipeline/conditions.ts'
 import { Counters } from '../pipeline/counters.ts'
-import { ConfigurationError, describeError, describeProblem } from '../pipeline/errors.ts'
+import type { CodeName } from '../pipeline/codes.ts'
+import { codeOf, ConfigurationError, describeError, describeProblem, withCode, type Problem } from '../pipeline/errors.ts'
 import type { QuotaLog } from '../pipeline/source.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { isToBeMoved, openQuotaLog, readBuffer } from './buffer.ts'
@@ -17,7 +18,7 @@ import { load, loggerFor, type ConfigOption } from './load.ts'
 export async function validate(options: ConfigOption & { readonly connect?: true }): Promise<number> {
   const { config, warnings } = await load(options)
   await loadPlugIns(config, systemClock)
-  for (const warning of warnings) process.stdout.write(`warning  ${describeProblem(warning)}\n`)
+  warnings.forEach(showWarning)
   // At the brokers it is looked at only where it may be.
   const isInFolder = config.buffer.type === 'embedded' || isToBeMoved(config)
   const snapshot = isInFolder || options.connect === true ? await stateOf(config) : null
@@ -31,7 +32,7 @@ export async function validate(options: ConfigOption & { readonly connect?: true
   if (problems.length > 0 && snapshot !== null) throw new ConfigurationError(problems)
   for (const { path, value } of problems) {
     const message = 'is more than 7 days back, and good only for a service that has begun there already: the brokers have that, and --connect asks them'
-    process.stdout.write(`warning  ${describeProblem({ path, message, ...(value !== undefined && { value }) })}\n`)
+    showWarning({ path, message, ...(value !== undefined && { value }) })
   }
   const services = config.inputs.reduce((sum, input) => sum + input.services.length, 0)
   process.stdout.write(`ok       configuration: ${services} services, outputs ${config.outputs.map(({ name }) => name).join(', ')}\n`)
@@ -42,13 +43,17 @@ export async function validate(options: ConfigOption & { readonly connect?: true
   return options.connect === true ? connect(config) : EXIT.ok
 }
 
+function showWarning(warning: Problem): void {
+  process.stdout.write(`warning  ${withCode(describeProblem(warning), { code: 'ConfigurationWarning' })}\n`)
+}
+
 /** A state that cannot be read must be known before the start; null where brokers do not answer, which `connect` tells. */
 async function stateOf(config: CollectorConfig): Promise<BufferSnapshot | null> {
   try {
     return await readBuffer(config, loggerFor(config, 2))
   } catch (error) {
     if (config.buffer.type === 'kafka' && !isToBeMoved(config)) return null
-    throw new ConfigurationError([{ path: 'globals.persistence.config.directory_name', message: describeError(error) }])
+    throw new ConfigurationError([{ path: 'globals.persistence.config.directory_name', message: describeError(error) }], { code: codeOf(error) ?? 'StateUnreadable' })
   }
 }
 
@@ -56,23 +61,23 @@ async function connect(config: CollectorConfig): Promise<number> {
   const log = loggerFor(config, 2)
   const signal = AbortSignal.timeout(60_000)
   const results: boolean[] = []
-  const tryOne = async (what: string, attempt: () => Promise<unknown>): Promise<void> => {
+  const tryOne: TryOne = async (what, code, attempt) => {
     try {
       await attempt()
       process.stdout.write(`ok       ${what}\n`)
       results.push(true)
     } catch (error) {
-      process.stdout.write(`failed   ${what}: ${describeError(error)}\n`)
+      process.stdout.write(`failed   ${what}: ${withCode(describeError(error), { code, err: error })}\n`)
       results.push(false)
     }
   }
 
   for (const output of config.outputs) {
     const { sink } = await createOutput(output, config, { clock: systemClock, log })
-    await tryOne(`output ${output.name} (${output.type === 'plug_in' ? output.config.specifier : output.type})`, () => sink.check(signal))
+    await tryOne(`output ${output.name} (${output.type === 'plug_in' ? output.config.specifier : output.type})`, 'OutputUnreachable', () => sink.check(signal))
     await sink.close()
   }
-  await tryOne(`buffer ${config.buffer.type}`, async () => {
+  await tryOne(`buffer ${config.buffer.type}`, 'BufferUnavailable', async () => {
     const quotaLog = await openQuotaLog(config, log)
     try {
       await checkInputs(config, quotaLog, tryOne, signal)
@@ -83,10 +88,13 @@ async function connect(config: CollectorConfig): Promise<number> {
   return results.every(Boolean) ? EXIT.ok : EXIT.unreachable
 }
 
+/** `code` is told where the error has none of its own. */
+type TryOne = (what: string, code: CodeName, attempt: () => Promise<unknown>) => Promise<void>
+
 async function checkInputs(
   config: CollectorConfig,
   quotaLog: QuotaLog,
-  tryOne: (what: string, attempt: () => Promise<unknown>) => Promise<void>,
+  tryOne: TryOne,
   signal: AbortSignal,
 ): Promise<void> {
   const deps = {
@@ -97,7 +105,7 @@ async function checkInputs(
     counters: new Counters(),
   }
   for (const source of await createTapSources(config.inputs, deps)) {
-    await tryOne(`input ${source.name}`, () => source.check(signal))
+    await tryOne(`input ${source.name}`, 'ApiUnreachable', () => source.check(signal))
     await source.close()
   }
 }

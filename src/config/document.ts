@@ -12,7 +12,7 @@ import {
   type Node as YamlNode,
   type Pair,
 } from 'yaml'
-import { ConfigurationError } from '../pipeline/errors.ts'
+import { ConfigurationError, type Problem } from '../pipeline/errors.ts'
 import type { MapNode, Node, ScalarNode } from './node.ts'
 import type { Report } from './report.ts'
 import { explainSyntax } from './syntax.ts'
@@ -44,25 +44,29 @@ export function parseDocument(text: string, file: string, report: Report): MapNo
   }
   const [document, second] = documents
   if (!Array.isArray(documents) || document === undefined)
-    throw new ConfigurationError([{ path: file, message: 'is empty; config.example.yaml shows what belongs there' }])
+    throw unreadable([{ path: file, message: 'is empty; config.example.yaml shows what belongs there' }])
   const syntax = documents.flatMap(({ errors, warnings }) => [...errors, ...warnings])
   if (syntax.length > 0) {
     const problems = syntax.map(({ code, pos }) => ({ path: at(pos[0]), message: explainSyntax(code) }))
     const distinct = problems.filter((problem, index) => problems.findIndex(({ path }) => path === problem.path) === index)
-    throw new ConfigurationError(distinct.slice(0, MOST_SYNTAX_PROBLEMS))
+    throw unreadable(distinct.slice(0, MOST_SYNTAX_PROBLEMS))
   }
   if (second !== undefined) {
-    throw new ConfigurationError([
+    throw unreadable([
       { path: at(second.range[0]), message: 'a second document begins here (a line of three dashes); the configuration is one document' },
     ])
   }
   const { contents } = document
   if (contents === null || (isScalar(contents) && contents.value === null)) {
-    throw new ConfigurationError([{ path: file, message: 'is empty; config.example.yaml shows what belongs there' }])
+    throw unreadable([{ path: file, message: 'is empty; config.example.yaml shows what belongs there' }])
   }
   const root = new Walk(document, report, at).node(contents, '', false, 0)
   if (root?.kind === 'map') return root
-  throw new ConfigurationError([...report.problems, { path: file, message: 'must be a mapping with the keys outputs and inputs' }])
+  throw unreadable([...report.problems, { path: file, message: 'must be a mapping with the keys outputs and inputs' }])
+}
+
+function unreadable(problems: readonly Problem[]): ConfigurationError {
+  return new ConfigurationError(problems, { code: 'ConfigurationUnreadable' })
 }
 
 /** Turns the library's tree into ours: anchors and merge keys resolved, everything counted. */
@@ -83,7 +87,7 @@ class Walk {
     this.#nodes += 1
     if (depth > DEEPEST || this.#nodes > MOST_NODES) {
       // Anchors that hold themselves, or that double at every level, end here and nowhere else.
-      throw new ConfigurationError([
+      throw unreadable([
         { path: path.slice(0, 200), message: `is nested deeper than ${DEEPEST} levels or repeats itself through anchors without end` },
       ])
     }

@@ -77,7 +77,7 @@ function rootOf(file: string): string {
 }
 
 async function readText(file: string): Promise<string> {
-  const fail = (message: string) => new ConfigurationError([{ path: file, message }])
+  const fail = (message: string) => new ConfigurationError([{ path: file, message }], { code: 'ConfigurationUnreadable' })
   let bytes: Buffer
   try {
     const stats = await stat(file)

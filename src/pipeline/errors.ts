@@ -15,10 +15,13 @@ export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError'
   readonly problems: readonly Problem[]
   readonly codeName: CodeName
-  constructor(problems: readonly Problem[], { code = 'ConfigurationInvalid' }: { readonly code?: CodeName } = {}) {
+  /** The file that they are all about; null: a command line, or what the file leads to. */
+  readonly file: string | null
+  constructor(problems: readonly Problem[], { code = 'ConfigurationInvalid', file = null }: { readonly code?: CodeName; readonly file?: string | null } = {}) {
     super(problems.map(describeProblem).join('\n'))
     this.problems = problems
     this.codeName = code
+    this.file = file
   }
 }
 

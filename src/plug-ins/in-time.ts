@@ -4,7 +4,7 @@ import { RetryableError } from '../pipeline/errors.ts'
 /** The outcome of foreign work, or a RetryableError once the time is over; the work itself cannot be ended, and its outcome then counts for nothing. */
 export async function inTime<T>(work: Promise<T>, timeoutMs: number, clock: Clock, late: string): Promise<T> {
   const over = Promise.withResolvers<never>()
-  const cancel = clock.after(timeoutMs, () => over.reject(new RetryableError(late)))
+  const cancel = clock.after(timeoutMs, () => over.reject(new RetryableError(late, { code: 'PlugInStalled' })))
   try {
     return await Promise.race([work, over.promise])
   } finally {

@@ -41,7 +41,7 @@ export async function make(plugIn: PlugInConfig, factory: Factory, context: unkn
 }
 
 export function refused({ specifier, namedAt }: PlugInConfig, why: string, cause?: unknown): ConfigurationError {
-  const error = new ConfigurationError([{ path: namedAt, message: `plug-in ${specifier} ${why}` }])
+  const error = new ConfigurationError([{ path: namedAt, message: `plug-in ${specifier} ${why}` }], { code: 'PlugInUnusable' })
   error.cause = cause
   return error
 }

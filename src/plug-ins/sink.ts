@@ -99,12 +99,12 @@ class GuardedSink implements Sink {
     try {
       await inTime(call(() => this.#sink.close()), CLOSE_MS, this.#clock, 'it did not end within 5 s')
     } catch (error) {
-      this.#log.warn({ err: error }, `${this.#name} could not be closed, leaving it behind: ${describeError(error)}`)
+      this.#log.warn({ code: 'PlugInNotClosed', err: error }, `${this.#name} could not be closed, leaving it behind: ${describeError(error)}`)
     }
   }
 
   #named(error: unknown): RetryableError {
-    return new RetryableError(`${this.#name}: ${describeError(error)}`, { cause: error })
+    return new RetryableError(`${this.#name}: ${describeError(error)}`, { code: 'PlugInFailed', cause: error })
   }
 }
 
@@ -149,7 +149,7 @@ class Watch {
 
   #begin = (): void => {
     this.#cancel = this.#clock.after(STALL_MS, () =>
-      this.#stalled.abort(new RetryableError(`${this.#name} has neither taken the next events nor ended its shipment for 10 minutes`)),
+      this.#stalled.abort(new RetryableError(`${this.#name} has neither taken the next events nor ended its shipment for 10 minutes`, { code: 'PlugInStalled' })),
     )
   }
 }

@@ -55,7 +55,7 @@ export async function startHealthServer(options: {
       metrics.text().then(
         (text) => send(response, 200, metrics.contentType, text),
         (error: unknown) => {
-          log.error({ err: error, stack: error instanceof Error ? error.stack : undefined }, 'A bug: the metrics cannot be told')
+          log.error({ code: 'MetricsBug', err: error, stack: error instanceof Error ? error.stack : undefined }, 'A bug: the metrics cannot be told')
           answer(response, 500, { error: 'the metrics cannot be told; the log says why' })
         },
       )
@@ -67,7 +67,7 @@ export async function startHealthServer(options: {
     await listen(server, port, host)
   } catch (error) {
     log.warn(
-      { err: error, host, port },
+      { code: 'HealthPageOff', err: error, host, port },
       `The health page is off: ${host}:${port} cannot be opened; globals.http names another port, 0 picks a free one`,
     )
     return { port: null, close: () => Promise.resolve() }

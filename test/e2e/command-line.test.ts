@@ -47,7 +47,7 @@ describe('the command line', () => {
     if (major > 22 || (major === 22 && minor >= 19)) skip(`SKIPPED: ${old} is no Node older than 22.19`)
     const { code, stdout, stderr } = await new Collector(['run'], { node: old }).end()
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-    expect(stderr).toMatch(/^tap-collector needs Node 22\.19 or later.*\n$/)
+    expect(stderr).toMatch(/^NodeTooOld \[CODE:0100\] tap-collector needs Node 22\.19 or later.*\n$/)
     expect(stderr).toContain(version.trim())
   })
 })

@@ -74,7 +74,7 @@ test('Ctrl-C ends it with the line that goes on; then everything has come exactl
   await world.receiver.until(() => world.lines.length > before.length + 30)
   const { code, stderr } = await first.stop('SIGINT')
   expect(code, stderr).toBe(1)
-  expect(stderr).toMatch(/^Interrupted before all was sent; it goes on where it was with: tap-collector replay --resume [0-9a-f]{8} --from /m)
+  expect(stderr).toMatch(/^ReplayInterrupted \[CODE:1211\] Interrupted before all was sent; it goes on where it was with: tap-collector replay --resume [0-9a-f]{8} --from /m)
   const sent = world.lines.length - before.length
   expect(sent).toBeLessThan(before.length)
   const id = idOf(stderr)
