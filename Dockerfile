@@ -21,6 +21,7 @@ EXPOSE 8080
 # Whether it lives. Whether it makes progress is what /readyz tells, with the reasons; a restart would not help there.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["node", "-e", "fetch('http://127.0.0.1:8080/healthz').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # No USER: as root it does nothing but become the owner of state/, whoever that is on the machine. With --user, and in a cluster that forbids
-# root (runAsUser: 1000), it is not root for a moment. It writes to state/ alone: the rest of the image may be read-only.
+# root (runAsUser: 1000), it is not root for a moment. It writes to state/ alone, and for a moment
+# to /tmp: the rest of the image may be read-only.
 ENTRYPOINT ["node", "/opt/tap-collector/dist/container.js"]
 CMD ["run"]
