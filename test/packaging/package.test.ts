@@ -42,13 +42,19 @@ test('the package has what runs and what explains it, and nothing else', () => {
   expect(packed.files.find(({ path }) => path === 'dist/cli.js')?.mode.toString(8)).toBe('755')
 })
 
+/** As GitHub names them in an address. */
+function headingsOf(document: string): string[] {
+  return [...textOf(document).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-'))
+}
+
 test('every document in it leads to what is in it', () => {
   const paths = new Set(packed.files.map(({ path }) => path))
   for (const document of [...paths].filter((path) => path.endsWith('.md'))) {
-    for (const [, target = ''] of textOf(document).matchAll(/\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)/g)) {
-      const path = resolve('/', dirname(document), target).slice(1)
+    for (const [, target = '', heading] of textOf(document).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)) {
+      const path = target === '' ? document : resolve('/', dirname(document), target).slice(1)
       const isThere = paths.has(path) || [...paths].some((one) => one.startsWith(`${path}/`))
       expect(isThere || OF_THE_CHECKOUT.includes(path), `${document}: ${target}`).toBe(true)
+      if (heading !== undefined) expect(headingsOf(path), `${document}: ${target}`).toContain(heading)
     }
   }
 })
