@@ -3,16 +3,25 @@ import { describeError, FatalError, RetryableError } from '../pipeline/errors.ts
 /** Another producer with the same transactional id has taken over: whoever gets this writes nothing any more. */
 export class FencedError extends RetryableError {
   override readonly name = 'FencedError'
+  constructor(message: string, options: ErrorOptions = {}) {
+    super(message, { ...options, code: 'KafkaFenced' })
+  }
 }
 
 /** The member is no longer in its generation of the group: what it held belongs to another. */
 export class GroupLostError extends RetryableError {
   override readonly name = 'GroupLostError'
+  constructor(message: string, options: ErrorOptions = {}) {
+    super(message, { ...options, code: 'KafkaGroupLost' })
+  }
 }
 
 /** The topic's retention has removed what was asked for. */
 export class OffsetOutOfRangeError extends RetryableError {
   override readonly name = 'OffsetOutOfRangeError'
+  constructor(message: string, options: ErrorOptions = {}) {
+    super(message, { ...options, code: 'KafkaOffsetGone' })
+  }
 }
 
 /** Topics that are not there, and that the call may not make. */
@@ -23,6 +32,7 @@ export class TopicsMissingError extends FatalError {
     super(
       `these topics do not exist: ${missing.join(', ')}. ${areAll ? '' : 'Others of this topic_prefix do, so these were deleted with what they held. '}` +
         'A start makes them; with create_topics: false they must be made first, with the settings that the README names, and a user without the right to see them is told the same',
+      { code: 'KafkaTopicsMissing' },
     )
     this.areAll = areAll
   }
@@ -64,17 +74,18 @@ export function explainKafkaError(error: unknown, doing: string, settings = 'buf
   const message = `${doing}: ${describeRoot(cause, settings)}`
   const has = (set: ReadonlySet<string>): boolean => types.some((type) => set.has(type))
   // Without its cause, whose text is the broker's.
-  if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check ${settings}.sasl`)
+  if (types.includes('KafkaJSSASLAuthenticationError')) return new FatalError(`${message}. Check ${settings}.sasl`, { code: 'KafkaLoginRefused' })
   if (has(FENCED)) return new FencedError(message, { cause })
   if (has(GROUP_LOST)) return new GroupLostError(message, { cause })
   if (has(OUT_OF_RANGE)) return new OffsetOutOfRangeError(message, { cause })
   if (types.includes('INVALID_REPLICATION_FACTOR'))
-    return new FatalError(`${message}. Set buffer.config.replication_factor to no more than there are brokers`, { cause })
-  if (has(TOO_LARGE)) return new FatalError(`${message}. Raise max.message.bytes of the topic`, { cause })
+    return new FatalError(`${message}. Set buffer.config.replication_factor to no more than there are brokers`, { code: 'KafkaReplicationFactor', cause })
+  if (has(TOO_LARGE)) return new FatalError(`${message}. Raise max.message.bytes of the topic`, { code: 'KafkaRecordTooLarge', cause })
   if (types.some((type) => type.endsWith('AUTHORIZATION_FAILED')))
-    return new FatalError(`${message}. This user lacks a right; the README says which it needs (Rights)`, { cause })
-  if (has(FATAL)) return new FatalError(message, { cause })
-  return new RetryableError(has(NO_TOPIC) ? `${message}. If it goes on, a topic was deleted, or this user lacks a right` : message, { cause })
+    return new FatalError(`${message}. This user lacks a right; the README says which it needs (Rights)`, { code: 'KafkaRightMissing', cause })
+  if (has(FATAL)) return new FatalError(message, { code: 'KafkaSettingRefused', cause })
+  if (has(NO_TOPIC)) return new RetryableError(`${message}. If it goes on, a topic was deleted, or this user lacks a right`, { code: 'KafkaTopicsMissing', cause })
+  return new RetryableError(message, { code: isTlsFailure(cause) ? 'KafkaTlsFailed' : 'KafkaUnavailable', cause })
 }
 
 /** What was sent at once is more than the topic takes. */
@@ -112,6 +123,10 @@ function partsOf(error: Error): readonly unknown[] {
 
 /** Codes of Node's TLS and of OpenSSL: the two sides have no trust or no language in common. */
 const TLS_CODE = /CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|ERR_SSL|ERR_TLS|EPROTO/
+function isTlsFailure(root: unknown): boolean {
+  return root instanceof Error && 'code' in root && typeof root.code === 'string' && TLS_CODE.test(root.code)
+}
+
 /** A hint for those who run Node themselves. */
 const NODE_HINT = /; if the root CA is installed locally.*$/s
 
@@ -122,11 +137,11 @@ const REFUSED_LOGIN = /(SASL \S+ authentication failed).*$/s
 function describeRoot(root: unknown, settings: string): string {
   const message = describeError(root).replace(NODE_HINT, '').replace(REFUSED_LOGIN, '$1')
   if (!(root instanceof Error)) return message
-  // kafkajs's errors of a connection have the first and the last, those of a new topic the second.
-  const { broker, topic, code } = root as Error & { readonly broker?: unknown; readonly topic?: unknown; readonly code?: unknown }
+  // kafkajs's errors of a connection have the first, those of a new topic the second.
+  const { broker, topic } = root as Error & { readonly broker?: unknown; readonly topic?: unknown }
   const known = [['broker', broker], ['topic', topic]].filter(([, name]) => typeof name === 'string' && !message.includes(name))
   const where = known.length === 0 ? '' : ` (${known.map((pair) => pair.join(' ')).join(', ')})`
-  if (typeof code === 'string' && TLS_CODE.test(code)) return `${message}${where}. Check ${settings}.ssl`
+  if (isTlsFailure(root)) return `${message}${where}. Check ${settings}.ssl`
   // All that a broker which wants TLS or SASL says to a client without.
   if (/^(?:Closed connection|Connection closed by the server)$/.test(message))
     return `the broker has closed the connection${where}. If it goes on, check ${settings}.ssl and ${settings}.sasl`

@@ -16,7 +16,7 @@ export interface ExchangeRequest {
 export class UnreadableAnswerError extends RetryableError {
   override readonly name = 'UnreadableAnswerError'
   constructor(apiName: string) {
-    super(`the answer to ${apiName} cannot be read: it is cut off, damaged, or not a broker's`)
+    super(`the answer to ${apiName} cannot be read: it is cut off, damaged, or not a broker's`, { code: 'KafkaAnswerUnreadable' })
   }
 }
 
@@ -31,7 +31,7 @@ export async function exchange<Answer extends { readonly clientSideThrottleTime:
 ): Promise<Answer> {
   const { minVersion, maxVersion } = versions?.[apiKey] ?? { minVersion: apiVersion, maxVersion: apiVersion }
   if (apiVersion < minVersion || apiVersion > maxVersion)
-    throw new FatalError(`the broker speaks versions ${minVersion} to ${maxVersion} of ${apiName}, not ${apiVersion}: Kafka 2.3 or later is needed`)
+    throw new FatalError(`the broker speaks versions ${minVersion} to ${maxVersion} of ${apiName}, not ${apiVersion}: Kafka 2.3 or later is needed`, { code: 'KafkaTooOld' })
   const connection = await connectionPool.getConnection(channel)
   if (!connection.isAuthenticated()) await connection.authenticate()
   connection.failIfNotConnected()

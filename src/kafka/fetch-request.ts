@@ -56,7 +56,7 @@ export async function fetchFrom(
     channel: FETCHES,
   }
   const { errorCode, partitions } = await exchange(broker, request, decode)
-  if (errorCode !== 0) throw new RetryableError(`the broker refused to be read, with error code ${errorCode}`)
+  if (errorCode !== 0) throw new RetryableError(`the broker refused to be read, with error code ${errorCode}`, { code: 'KafkaUnavailable' })
   const asked = new Set(positions.map(([partition]) => partition))
   if (!partitions.every(({ partition }) => asked.delete(partition))) throw new UnreadableAnswerError('Fetch')
   return partitions

@@ -86,7 +86,7 @@ export class GroupConnection {
   }
 
   #cut(cluster: Cluster): GivenUpError {
-    const reason = new GivenUpError(`the connection to the coordinator of ${this.#groupId} was closed`)
+    const reason = new GivenUpError(`the connection to the coordinator of ${this.#groupId} was closed`, { code: 'KafkaUnavailable' })
     cutConnections(cluster, reason)
     return reason
   }

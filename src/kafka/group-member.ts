@@ -150,7 +150,7 @@ export class GroupMember {
       fetch: () => this.#connection.run((broker) => fetchOffsets(broker, groupId, topic, partitions)),
       commit: (offsets) =>
         this.#connection.run((broker) => broker.offsetCommit({ ...member, topics: [{ topic, partitions: wireOffsets(offsets) }] })),
-      onLost: (reason) => log.warn({ group: groupId }, `No longer a member of ${groupId}: ${reason}`),
+      onLost: (reason) => log.warn({ code: 'KafkaGroupLost', group: groupId }, `No longer a member of ${groupId}: ${reason}`),
     })
     return this.#held
   }

@@ -235,6 +235,6 @@ export class PartitionReader {
   }
 
   #closedError(): RetryableError {
-    return new RetryableError(`reading ${this.#topic}: the reader was closed`)
+    return new RetryableError(`reading ${this.#topic}: the reader was closed`, { code: 'KafkaUnavailable' })
   }
 }

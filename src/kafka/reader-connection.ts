@@ -86,7 +86,7 @@ export class ReaderConnection {
   }
 
   async #open(clock: Clock): Promise<void> {
-    const cancel = clock.after(OPEN_MS, () => this.end(new RetryableError('no broker has answered for a minute')))
+    const cancel = clock.after(OPEN_MS, () => this.end(new RetryableError('no broker has answered for a minute', { code: 'KafkaUnavailable' })))
     try {
       await this.#unlessEnded(() => this.#cluster.connect())
       await this.#unlessEnded(() => this.#cluster.addTargetTopic(this.#topic))

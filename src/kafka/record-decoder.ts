@@ -108,11 +108,11 @@ function committedBatches(
   let seen = 0
   for (let at = 0, end; at + BATCH_HEADER_BYTES <= set.length; at = end) {
     end = at + LENGTH_END + set.readInt32BE(at + 8)
-    if (end < at + BATCH_HEADER_BYTES) throw new RetryableError(`a record batch of an impossible length, ${end - at} bytes`)
+    if (end < at + BATCH_HEADER_BYTES) throw new RetryableError(`a record batch of an impossible length, ${end - at} bytes`, { code: 'KafkaRecordsDamaged' })
     if (end > set.length) break
     seen += 1
     const magic = set.readInt8(at + LENGTH_END + LEADER_EPOCH_BYTES)
-    if (magic !== MAGIC) throw new FatalError(`records of message format ${magic}; only format 2, of Kafka 0.11 and later, can be read`)
+    if (magic !== MAGIC) throw new FatalError(`records of message format ${magic}; only format 2, of Kafka 0.11 and later, can be read`, { code: 'KafkaFormatUnsupported' })
     const baseOffset = readInt64(set, at)
     if (crc32c(set.subarray(at + CHECKED_FROM, end)) !== set.readUInt32BE(at + CRC_AT)) throw damaged(baseOffset, 'its checksum is another one')
     const attributes = set.readInt16BE(at + 21)
@@ -143,7 +143,7 @@ function committedBatches(
     nextOffset = Math.max(nextOffset, lastOffset + 1)
   }
   // The broker sends the first batch whole whatever its size: reading on would go round in a circle here.
-  if (seen === 0 && set.length > 0) throw new RetryableError(`${set.length} bytes were fetched that hold no whole record batch`)
+  if (seen === 0 && set.length > 0) throw new RetryableError(`${set.length} bytes were fetched that hold no whole record batch`, { code: 'KafkaRecordsDamaged' })
   return { batches, nextOffset }
 }
 
@@ -169,6 +169,7 @@ async function decompress({ baseOffset, codec, body }: RecordBatch): Promise<Buf
       throw new FatalError(
         `records compressed with ${codec === 2 ? 'snappy' : codec === 3 ? 'lz4' : `codec ${codec}`}, which this program cannot read; ` +
           "set the topic's compression.type to producer, gzip, zstd or uncompressed",
+        { code: 'KafkaFormatUnsupported' },
       )
   }
 }
@@ -182,7 +183,7 @@ async function inflated(baseOffset: number, inflating: Promise<Buffer>): Promise
 }
 
 function damaged(offset: number, what: string, cause?: unknown): RetryableError {
-  return new RetryableError(`the record batch at offset ${offset} is damaged, ${what}: check the broker's disk, and who else writes to the topic`, { cause })
+  return new RetryableError(`the record batch at offset ${offset} is damaged, ${what}: check the broker's disk, and who else writes to the topic`, { code: 'KafkaRecordsDamaged', cause })
 }
 
 /** The key of a control record: its version, then 0 for abort and 1 for commit, 16 bits each. Control records are never compressed. */

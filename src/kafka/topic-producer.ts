@@ -127,5 +127,5 @@ export class TopicProducer {
 }
 
 function closedError(): Error {
-  return new GivenUpError('the connections to the brokers were closed')
+  return new GivenUpError('the connections to the brokers were closed', { code: 'KafkaUnavailable' })
 }

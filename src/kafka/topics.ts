@@ -89,7 +89,7 @@ async function waitForLeaders(admin: Admin, specs: readonly TopicSpec[]): Promis
       if (!(explainKafkaError(error, 'waiting for new topics') instanceof RetryableError)) throw error
     }
     if (systemClock.monotonic() - since > LEADERS_WITHIN_MS)
-      throw new RetryableError(`the new topics ${specs.map(({ name }) => name).join(', ')} have no leaders after ${LEADERS_WITHIN_MS / 1000} s`)
+      throw new RetryableError(`the new topics ${specs.map(({ name }) => name).join(', ')} have no leaders after ${LEADERS_WITHIN_MS / 1000} s`, { code: 'KafkaUnavailable' })
     await systemClock.sleep(backoff.next())
   }
 }
@@ -106,11 +106,11 @@ async function checkTopics(admin: Admin, specs: readonly TopicSpec[]): Promise<v
     for (const key of mustMatch) {
       const found = entries.find(({ configName }) => configName === key)?.configValue
       if (found !== undefined && found !== config[key])
-        throw new FatalError(`the topic ${name} has ${key}=${found}, and it must be ${config[key] ?? ''}: ${changeCommand(name, key, config[key])}`)
+        throw new FatalError(`the topic ${name} has ${key}=${found}, and it must be ${config[key] ?? ''}: ${changeCommand(name, key, config[key])}`, { code: 'KafkaTopicUnsuitable' })
     }
     const count = topics.find((topic) => topic.name === name)?.partitions.length
     if (fixedPartitions === true && count !== undefined && count !== partitions)
-      throw new FatalError(`the topic ${name} has ${count} partitions, and it must have ${partitions}; use another topic_prefix`)
+      throw new FatalError(`the topic ${name} has ${count} partitions, and it must have ${partitions}; use another topic_prefix`, { code: 'KafkaTopicUnsuitable' })
   }
 }
 

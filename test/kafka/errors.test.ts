@@ -45,7 +45,7 @@ test('what has been explained stays as it is', () => {
 })
 
 test('an unknown error may go well later', () => {
-  expect(explainKafkaError('odd', 'writing')).toStrictEqual(new RetryableError('writing: odd', { cause: 'odd' }))
+  expect(explainKafkaError('odd', 'writing')).toStrictEqual(new RetryableError('writing: odd', { code: 'KafkaUnavailable', cause: 'odd' }))
 })
 
 test('what happened to new topics is told, and not that something did', () => {

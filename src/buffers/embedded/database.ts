@@ -51,12 +51,13 @@ export function checkIdentity(db: Database.Database, path: string, migrations: r
     throw new FatalError(
       `${path} is not a buffer of this collector: it belongs to another application, or it is damaged. ` +
         'Move it away, or choose another state folder (globals.persistence.config.directory_name)',
+      { code: 'BufferForeign' },
     )
   }
   const version = Number(db.pragma('user_version', { simple: true }))
   const latest = latestVersion(migrations)
   if (version > latest) {
-    throw new FatalError(`the buffer ${path} has version ${version}, this program knows up to ${latest}. Start the newer collector that wrote it, or move the file away`)
+    throw new FatalError(`the buffer ${path} has version ${version}, this program knows up to ${latest}. Start the newer collector that wrote it, or move the file away`, { code: 'BufferNewer' })
   }
   if (version < FIRST_VERSION) throw damaged(path, `its version is ${version}`)
   return version
@@ -65,7 +66,7 @@ export function checkIdentity(db: Database.Database, path: string, migrations: r
 /** Made beside its place and moved there when whole: a kill in between never leaves half a buffer behind. Errors as `openDatabase`. */
 export function createDatabase(path: string, migrations: readonly Migration[]): void {
   if (existsSync(`${path}-wal`) && statSync(`${path}-wal`).size > 0) {
-    throw new FatalError(`the buffer ${path} is missing, but its log ${path}-wal is there. Put the file back, or move the log away to begin anew`)
+    throw new FatalError(`the buffer ${path} is missing, but its log ${path}-wal is there. Put the file back, or move the log away to begin anew`, { code: 'BufferMissing' })
   }
   const unfinished = `${path}.unfinished`
   removeDatabase(unfinished)
@@ -104,7 +105,7 @@ export function removeDatabase(path: string): void {
 
 function configure(db: Database.Database): void {
   const mode = db.pragma('journal_mode = WAL', { simple: true })
-  if (mode !== 'wal') throw new FatalError(`${db.name} cannot use a write-ahead log here (${String(mode)}): the state folder must be on a local file system`)
+  if (mode !== 'wal') throw new FatalError(`${db.name} cannot use a write-ahead log here (${String(mode)}): the state folder must be on a local file system`, { code: 'BufferNotLocal' })
   db.pragma('synchronous = FULL')
   db.pragma('cache_size = -4096')
 }

@@ -127,7 +127,7 @@ function storeOf(db: Database.Database, path: string): DeadLetterStore {
       // Whoever moves the buffer to Kafka holds it meanwhile.
       if (!existsSync(path)) {
         lock.close()
-        throw new RetryableError(`${path} was moved at this moment; give the command again`)
+        throw new RetryableError(`${path} was moved at this moment; give the command again`, { code: 'MoveUnderWay' })
       }
       return { lost: NEVER, release: async () => void lock.close() }
     },

@@ -183,7 +183,7 @@ class EmbeddedBuffer implements EventBuffer {
       this.#trimFails = false
     } catch (error) {
       // Not lost, only later; whoever appends will hear of a disk that is full or broken.
-      if (this.#closed === null && !this.#trimFails) this.#log.warn(`removing delivered events: ${describeError(error)}`)
+      if (this.#closed === null && !this.#trimFails) this.#log.warn({ code: 'RemovingFailed', err: error }, `removing delivered events: ${describeError(error)}`)
       this.#trimFails = true
     }
     return TRIM_EVERY_MS

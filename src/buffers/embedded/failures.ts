@@ -1,6 +1,7 @@
 import { statfsSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { BufferFullError } from '../../pipeline/buffer.ts'
+import type { CodeName } from '../../pipeline/codes.ts'
 import { FatalError, RetryableError } from '../../pipeline/errors.ts'
 
 /** Below this much free space an I/O error of the file system is taken for a full disk (the shared-memory file reports it so). */
@@ -13,22 +14,23 @@ const NEARLY_FULL_BYTES = 1024 * 1024
 export function explainFailure(error: unknown, doing: string, path: string): unknown {
   const code = codeOf(error)
   if (code === null) return error
-  const options = { cause: error }
+  const options = (code: CodeName) => ({ code, cause: error })
   if (code.startsWith('SQLITE_FULL') || code === 'ENOSPC' || code === 'EDQUOT' || (code.startsWith('SQLITE_IOERR') && nearlyFull(path))) {
-    return new BufferFullError(`${doing} ${path}: the disk is full; free some space there, it goes on by itself`, options)
+    return new BufferFullError(`${doing} ${path}: the disk is full; free some space there, it goes on by itself`, options('DiskFull'))
   }
   if (code.startsWith('SQLITE_READONLY') || code === 'EROFS') {
-    return new BufferFullError(`${doing} ${path}: the folder is read-only; make it writable, it goes on by itself`, options)
+    return new BufferFullError(`${doing} ${path}: the folder is read-only; make it writable, it goes on by itself`, options('DiskReadOnly'))
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'SQLITE_PERM' || code.startsWith('SQLITE_CANTOPEN')) {
-    return new BufferFullError(`${doing} ${path}: this user may not write there; check owner and mode of the folder and its files`, options)
+    return new BufferFullError(`${doing} ${path}: this user may not write there; check owner and mode of the folder and its files`, options('DiskForbidden'))
   }
   if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') return damaged(path, error)
   if (/^SQLITE_(BUSY|LOCKED|IOERR|NOMEM|PROTOCOL|INTERRUPT)/.test(code) || code === 'EIO') {
-    return new RetryableError(`${doing} ${path}: ${code.startsWith('SQLITE_BUSY') ? 'another program has locked it' : 'the file system failed'}`, options)
+    const isLocked = code.startsWith('SQLITE_BUSY')
+    return new RetryableError(`${doing} ${path}: ${isLocked ? 'another program has locked it' : 'the file system failed'}`, options(isLocked ? 'BufferLocked' : 'DiskFailed'))
   }
-  if (code === 'ENOENT') return new BufferFullError(`${doing} ${path}: it is not there and cannot be made; check the folder above it`, options)
-  if (code === 'ENOTDIR' || code === 'EEXIST') return new FatalError(`${doing} ${path}: a part of this path is a file and not a folder`, options)
+  if (code === 'ENOENT') return new BufferFullError(`${doing} ${path}: it is not there and cannot be made; check the folder above it`, options('DiskPathMissing'))
+  if (code === 'ENOTDIR' || code === 'EEXIST') return new FatalError(`${doing} ${path}: a part of this path is a file and not a folder`, options('DiskPathWrong'))
   return error
 }
 
@@ -43,7 +45,7 @@ export function damaged(path: string, cause: unknown): FatalError {
   return new FatalError(
     `the buffer ${path} is damaged (${detail}). Check the disk; put back a copy, or move the file away with its -wal and -shm ` +
       'to begin anew (events in it that were not delivered stay there: `sqlite3 buffer.db .recover` may rescue them)',
-    typeof cause === 'string' ? {} : { cause },
+    { code: 'BufferDamaged', ...(typeof cause !== 'string' && { cause }) },
   )
 }
 

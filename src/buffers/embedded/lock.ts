@@ -27,6 +27,7 @@ export class FolderLock {
     if (db === null)
       throw new FolderInUseError(
         `the state folder ${dir} is in use by ${this.#describeHolder()}. Stop that collector, or give this one a folder of its own (globals.persistence.config.directory_name)`,
+        { code: 'FolderInUse' },
       )
     this.#db = db
     this.#writeInfo(now)

@@ -1,4 +1,5 @@
 import { BufferFullError } from '../../pipeline/buffer.ts'
+import type { CodeName } from '../../pipeline/codes.ts'
 import { FatalError, RetryableError } from '../../pipeline/errors.ts'
 import { readerOf, type DeadLetter, type Unit } from '../../pipeline/unit.ts'
 import type { EmbeddedStore } from './store.ts'
@@ -27,17 +28,19 @@ export interface Failure {
   readonly kind: 'full' | 'retryable' | 'fatal' | 'bug'
   readonly message: string
   readonly stack: string | undefined
+  readonly code: CodeName | undefined
   readonly cause: Failure | null
 }
 
 export function packFailure(error: unknown): Failure {
   const { message, stack, cause } = error instanceof Error ? error : new Error(String(error))
   const kind = error instanceof BufferFullError ? 'full' : error instanceof RetryableError ? 'retryable' : error instanceof FatalError ? 'fatal' : 'bug'
-  return { kind, message, stack, cause: cause === undefined ? null : packFailure(cause) }
+  const code = error instanceof RetryableError || error instanceof FatalError ? error.codeName : undefined
+  return { kind, message, stack, code, cause: cause === undefined ? null : packFailure(cause) }
 }
 
-export function unpackFailure({ kind, message, stack, cause }: Failure): Error {
-  const options = cause === null ? {} : { cause: unpackFailure(cause) }
+export function unpackFailure({ kind, message, stack, code, cause }: Failure): Error {
+  const options = { ...(code !== undefined && { code }), ...(cause !== null && { cause: unpackFailure(cause) }) }
   const types = { full: BufferFullError, retryable: RetryableError, fatal: FatalError, bug: Error }
   const error = new types[kind](message, options)
   if (stack !== undefined) error.stack = stack

@@ -18,7 +18,7 @@ export const NOTHING_YET: BufferSnapshot = { services: [], outputs: [], sourceDe
  */
 export async function readSnapshot(dir: string): Promise<BufferSnapshot> {
   const path = databasePath(dir)
-  if (existsSync(dir) && !statSync(dir).isDirectory()) throw new FatalError(`the state folder ${dir} is a file; globals.persistence names the folder`)
+  if (existsSync(dir) && !statSync(dir).isDirectory()) throw new FatalError(`the state folder ${dir} is a file; globals.persistence names the folder`, { code: 'DiskPathWrong' })
   if (!existsSync(path)) return NOTHING_YET
   try {
     const db = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS })

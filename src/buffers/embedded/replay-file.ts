@@ -17,7 +17,7 @@ export class ReplayFiles {
     const text = this.#tried('reading', path, () => readSmallFile(path))
     if (text === null) return null
     const saved = parse(text)
-    if (saved === null) throw new FatalError(`${path} is damaged: it says how far a replay has come. Remove it, and begin the replay anew`)
+    if (saved === null) throw new FatalError(`${path} is damaged: it says how far a replay has come. Remove it, and begin the replay anew`, { code: 'ReplayPlaceDamaged' })
     return saved
   }
 

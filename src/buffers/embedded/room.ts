@@ -79,7 +79,7 @@ export class Room {
       if (step === 0) this.truncateLog()
       else if (step > STEPS_PER_APPEND || !this.#removeStep(needed + headroom, () => true)) {
         this.#full ||= !ofFeed
-        throw new BufferFullError(shortage)
+        throw shortage
       }
     }
     if (!ofFeed) this.#full = false
@@ -113,13 +113,14 @@ export class Room {
     return againstFlapping + (this.hasFeeds ? FEED_UNITS * (this.#anyUnitBytes + OVERHEAD_BYTES) : 0)
   }
 
-  #shortage(needed: number, headroom: number): string | null {
+  #shortage(needed: number, headroom: number): BufferFullError | null {
     // Free pages are used again, so the file grows only as far as this allows; the log's share is set aside, whatever it holds now.
     const size = usedBytes(this.#db) + Math.max(walBytes(this.#path), this.#walBytes)
     if (size + needed + headroom > this.#maxSizeBytes) {
-      return (
+      return new BufferFullError(
         `the buffer ${this.#path} is full: ${megabytes(size)} of ${megabytes(this.#maxSizeBytes)} MB (max_size_in_mb), by events that an output has ` +
-        'not delivered. Fetching waits and goes on by itself; see to that output, switch it off, or raise the limit'
+          'not delivered. Fetching waits and goes on by itself; see to that output, switch it off, or raise the limit',
+        { code: 'BufferFull' },
       )
     }
     const { bavail, bsize } = statfsSync(dirname(this.#path))
@@ -127,7 +128,7 @@ export class Room {
     const reusable = Number(this.#db.pragma('freelist_count', { simple: true })) * this.#pageBytes
     // Once in the write-ahead log, and once more in the file as far as it has no free pages.
     if (free < needed + Math.max(0, needed - reusable) + DISK_RESERVE_BYTES) {
-      return `the disk of the buffer ${this.#path} is full: ${megabytes(free)} MB are free. Fetching waits and goes on by itself; free some space there`
+      return new BufferFullError(`the disk of the buffer ${this.#path} is full: ${megabytes(free)} MB are free. Fetching waits and goes on by itself; free some space there`, { code: 'DiskFull' })
     }
     return null
   }

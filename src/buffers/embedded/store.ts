@@ -170,7 +170,7 @@ export class EmbeddedStore {
   /** SQLite goes on writing to a file that was removed under it, and all of it would be gone at the next start. */
   #assertInPlace(): void {
     if (statSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode) return
-    throw new FatalError(`the buffer ${this.#path} was moved or replaced while in use. Stop the collector before you touch its state folder; put the file back before you start it`)
+    throw new FatalError(`the buffer ${this.#path} was moved or replaced while in use. Stop the collector before you touch its state folder; put the file back before you start it`, { code: 'BufferReplaced' })
   }
 }
 

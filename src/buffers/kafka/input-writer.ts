@@ -103,7 +103,7 @@ export class InputWriter {
       if (this.#producer === null) await this.#ready()
       const { position } = unit
       const service = readerOf(unit)
-      if (this.#moved.has(service)) throw new RetryableError(`${service} is not where this collector had left it; its state is read again first`)
+      if (this.#moved.has(service)) throw new RetryableError(`${service} is not where this collector had left it; its state is read again first`, { code: 'KafkaStateReread' })
       const ledger = this.#ledgerOf(service)
       const gone = position.forgotten.flatMap((window) => ledger.seen.get(windowText(window)) ?? [])
       const n = 1 + Math.max(0, ...(position.seen === null ? [] : (ledger.seen.get(windowText(position.seen.window))?.numbers ?? [])))
@@ -182,12 +182,12 @@ export class InputWriter {
 
   async #commit(events: readonly TopicRecords[], state: readonly StateRecord[]): Promise<void> {
     const producer = this.#producer
-    if (producer === null) throw new RetryableError('the producer has failed; the state is read again first')
+    if (producer === null) throw new RetryableError('the producer has failed; the state is read again first', { code: 'KafkaStateReread' })
     this.#options.lost.throwIfAborted()
     try {
       const offset = stateOffset(await producer.commit([...events, stateRecords(this.#options.topics, state)]), this.#options.topics)
       // Deleted and made anew, or the brokers have lost its end.
-      if (offset <= this.#stateOffset) throw new RetryableError(`the topic ${this.#options.topics.state} has gone back to offset ${offset}; it is read again`)
+      if (offset <= this.#stateOffset) throw new RetryableError(`the topic ${this.#options.topics.state} has gone back to offset ${offset}; it is read again`, { code: 'KafkaStateReread' })
       this.#stateOffset = offset
     } catch (error) {
       this.#producer = null

@@ -87,7 +87,7 @@ export class KafkaOutput {
   /** Never moves back. Throws RetryableError where the share is gone or the broker away. */
   async commit(offsets: Offsets): Promise<void> {
     const assignment = this.#assignment
-    if (assignment === null) throw new RetryableError(`output ${this.#options.name} has no share of the events now`)
+    if (assignment === null) throw new RetryableError(`output ${this.#options.name} has no share of the events now`, { code: 'KafkaGroupLost' })
     const moved = new Map([...offsets].map(([partition, offset]) => [partition, Math.max(offset, this.#committed.get(partition) ?? 0)]))
     await assignment.commit(groupOffsets(moved, this.#options.clock.now()))
     for (const [partition, offset] of moved) this.#committed.set(partition, offset)

@@ -177,7 +177,7 @@ class KafkaReplay implements ReplayStore {
     const place = `${partition}/${offset}`
     if (this.#told.has(place)) return
     this.#told.add(place)
-    log.warn({ partition, offset }, `Record ${offset} of partition ${partition} of ${topics.events} is no event and is not sent again`)
+    log.warn({ code: 'KafkaRecordForeign', partition, offset }, `Record ${offset} of partition ${partition} of ${topics.events} is no event and is not sent again`)
   }
 }
 

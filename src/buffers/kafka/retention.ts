@@ -25,9 +25,9 @@ export async function warnOfRetention({ client, topics, retentionMs, log }: Rete
   try {
     const kept = limit((await topicSettings(client, topics.events, [RETENTION])).get(RETENTION), 1)
     if (kept === null) return
-    if (kept !== retentionMs) log.warn({ topic: topics.events }, differs(topics.events, kept, retentionMs))
+    if (kept !== retentionMs) log.warn({ code: 'KafkaRetentionDiffers', topic: topics.events }, differs(topics.events, kept, retentionMs))
     const remembered = limit((await brokerSettings(client, [OFFSETS_RETENTION])).get(OFFSETS_RETENTION), MINUTE_MS)
-    if (remembered !== null && kept > remembered) log.warn({ topic: topics.events }, outlive(topics.events, kept, remembered))
+    if (remembered !== null && kept > remembered) log.warn({ code: 'KafkaOffsetsTooShort', topic: topics.events }, outlive(topics.events, kept, remembered))
   } catch (error) {
     log.debug(`How long the brokers keep events and offsets is not known: ${describeError(error)}`)
   }

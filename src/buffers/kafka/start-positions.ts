@@ -64,7 +64,7 @@ async function rewound(
   const timestamp = Math.max(0, provenAtOf(metadata) - RECORD_TIME_MAX_AGE_MS - IN_FLIGHT_MS)
   const from = (await reader.offsets({ timestamp })).get(partition) ?? 0
   log.error(
-    { output, partition, offset, end, from },
+    { code: 'KafkaEventsLost', output, partition, offset, end, from },
     `Partition ${partition} of ${topics.events} ends at offset ${end}, and ${output} was at ${offset}: the brokers have lost events. ` +
       `It goes on with those since ${new Date(timestamp).toISOString()}; some may come again`,
   )
@@ -78,5 +78,6 @@ function forgotten({ output, topics }: StartOptions): RetryableError {
       'output was off, or they were deleted). Say where it goes on: kafka-consumer-groups.sh --bootstrap-server ... --reset-offsets --execute ' +
       `--group ${group} --topic ${topics.events} --to-earliest (events may come again), --to-datetime or --to-latest (what is in the buffer is ` +
       'not sent to it); or give the output another name, with start_from: oldest or now',
+    { code: 'KafkaOffsetsForgotten' },
   )
 }

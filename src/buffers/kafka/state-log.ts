@@ -78,7 +78,7 @@ export class StateLog {
 
   #assertKept({ layout }: StateView): void {
     if (layout !== null || this.#view.layout === null) return
-    throw new FatalError(`the state topic no longer holds what it held when this collector started: ${LOST_STATE_ADVICE}`)
+    throw new FatalError(`the state topic no longer holds what it held when this collector started: ${LOST_STATE_ADVICE}`, { code: 'KafkaStateLost' })
   }
 
   async #readTo(view: StateView, from: number, end: number): Promise<number> {
@@ -102,5 +102,5 @@ export class StateLog {
 }
 
 function stuck(next: number, end: number): RetryableError {
-  return new RetryableError(`the state topic ends at offset ${end}, and the broker has shown nothing behind ${next} for 60 s`)
+  return new RetryableError(`the state topic ends at offset ${end}, and the broker has shown nothing behind ${next} for 60 s`, { code: 'KafkaUnavailable' })
 }

@@ -59,6 +59,7 @@ function unreadable(key: string): FatalError {
   return new FatalError(
     `the state topic has a record that no collector has written, under the key ${JSON.stringify(key.slice(0, LONGEST_KEY))}: another program writes to it, or it is ` +
       'damaged. Stop that program, and write the record anew as it was before; or use another topic_prefix',
+    { code: 'KafkaStateForeign' },
   )
 }
 

@@ -35,16 +35,16 @@ export async function openState(options: StateOptions): Promise<void> {
   const { layout, move } = known.layout === null ? await stateLog.settled() : known
   assertMoved(move, topics)
   if (layout !== null && made.includes(topics.events))
-    log.error(`The topic ${topics.events} had been deleted, and was made anew: what was in it and not delivered to every output is lost. What is fetched from now on is kept`)
+    log.error({ code: 'KafkaTopicRemade' }, `The topic ${topics.events} had been deleted, and was made anew: what was in it and not delivered to every output is lost. What is fetched from now on is kept`)
   if (layout !== null && layout.version > LAYOUT_VERSION)
-    throw new FatalError(`the state topic ${topics.state} was written by a newer version (layout ${layout.version}); start that version`)
-  if (readOnly && layout?.departure !== undefined) log.warn(`What is shown is no longer true: ${hasGone(layout.departure, topics)}`)
+    throw new FatalError(`the state topic ${topics.state} was written by a newer version (layout ${layout.version}); start that version`, { code: 'KafkaStateNewer' })
+  if (readOnly && layout?.departure !== undefined) log.warn({ code: 'MovedToEmbedded' }, `What is shown is no longer true: ${hasGone(layout.departure, topics)}`)
   if (!readOnly && lostState === 'refuse') assertHere(layout, topics)
   if (layout !== null && (layout.departure === undefined || readOnly)) return
   const ends = await eventReader.offsets('latest')
   const isLost = layout !== null || [...ends.values()].some((offset) => offset > 0)
   if (isLost && lostState === 'refuse')
-    throw new FatalError(`the topic ${topics.events} holds events, but ${topics.state} is empty: ${LOST_STATE_ADVICE}`)
+    throw new FatalError(`the topic ${topics.events} holds events, but ${topics.state} is empty: ${LOST_STATE_ADVICE}`, { code: 'KafkaStateLost' })
   if (readOnly || (isLost && lostState === 'leave')) return
   const { key, value } = jsonRecord({ kind: 'layout' }, { version: LAYOUT_VERSION })
   await producer.send([{ topic: topics.state, partition: STATE_PARTITION, records: [{ key: Buffer.from(key), value }] }])
@@ -64,6 +64,7 @@ export function assertHere(layout: Layout | null, topics: Topics): void {
   throw new FatalError(
     `${hasGone(layout.departure, topics)}. Start the collector there, with that buffer; if the move did not come to its end, give its command ` +
       'again there. To begin anew here instead, say from when the services go on with `tap-collector reset`, naming every service at once',
+    { code: 'MovedToEmbedded' },
   )
 }
 
@@ -77,5 +78,6 @@ function assertMoved(move: SavedMove | null, topics: Topics): void {
   throw new RetryableError(
     `the embedded buffer ${move.source} is being moved to ${topics.events}, which is not at its end. A collector that is started there goes on with it; ` +
       'where that can no longer be, use another topic_prefix',
+    { code: 'MoveUnderWay' },
   )
 }

@@ -39,7 +39,7 @@ export class UndecodableRecords {
     const known = this.#told.get(output) ?? []
     if (known.some((told) => told.partition === partition && told.offset === offset)) return
     const letter = undecodableLetter(this.#topics.events, record, output, this.#clock.now())
-    this.#log.error({ output, partition, offset }, `${output} passes over what cannot be read; it is kept as a dead letter: ${letter.reason}`)
+    this.#log.error({ code: 'KafkaRecordForeign', output, partition, offset }, `${output} passes over what cannot be read; it is kept as a dead letter: ${letter.reason}`)
     this.#told.set(output, [...known, { partition, offset, letter }])
   }
 

@@ -177,7 +177,7 @@ export class EmbeddedSource {
   retire(now: number): string {
     try {
       const [result] = this.#db.pragma('wal_checkpoint(TRUNCATE)') as { readonly busy: number }[] // as SQLite documents it
-      if (result?.busy !== 0) throw new RetryableError(`another program reads ${this.path}, so that it cannot be renamed; end that program`)
+      if (result?.busy !== 0) throw new RetryableError(`another program reads ${this.path}, so that it cannot be renamed; end that program`, { code: 'MoveWaits' })
       this.#db.close()
       const usual = `${this.path}.moved`
       const name = existsSync(usual) ? `${usual}-${new Date(now).toISOString().replaceAll(':', '')}` : usual
@@ -233,7 +233,7 @@ function holdFolder(dir: string, now: number): HeldFolder {
   const retries = lockRetries(dir)
   if (retries === null) {
     folder.release()
-    throw new RetryableError(`"dead-letters retry" is under way on ${dir}; its buffer is moved as soon as that has ended`)
+    throw new RetryableError(`"dead-letters retry" is under way on ${dir}; its buffer is moved as soon as that has ended`, { code: 'MoveWaits' })
   }
   return {
     release() {

@@ -2,7 +2,7 @@ import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, stat
 import { hostname } from 'node:os'
 import Database from 'better-sqlite3'
 import { BufferFullError } from '../../pipeline/buffer.ts'
-import { describeError, FatalError } from '../../pipeline/errors.ts'
+import { codeOf, describeError, FatalError } from '../../pipeline/errors.ts'
 import type { BufferSnapshot } from '../../pipeline/buffer.ts'
 import type { DeadLetter, Gap, ServiceState, Unit } from '../../pipeline/unit.ts'
 import { ChunkLog } from '../embedded/chunks.ts'
@@ -82,7 +82,7 @@ export class EmbeddedTarget {
   /** Anew, whatever an earlier try has left. */
   begin(): void {
     if ((statSync(`${this.#path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0)
-      throw new FatalError(`${this.#path} is missing, but its log ${this.#path}-wal is there. Put the file back, or move the log away`)
+      throw new FatalError(`${this.#path} is missing, but its log ${this.#path}-wal is there. Put the file back, or move the log away`, { code: 'BufferMissing' })
     this.#try(() => {
       removeDatabase(this.#moving)
       createDatabase(this.#moving, MIGRATIONS)
@@ -101,6 +101,7 @@ export class EmbeddedTarget {
       throw new FatalError(
         `what is in Kafka and not delivered takes more than the ${Math.floor(this.#maxSizeBytes / MIB)} MB of the embedded buffer (max_size_in_mb). Raise that, ` +
           'or start the collector on Kafka again until its outputs have more',
+        { code: 'MoveDoesNotFit' },
       )
   }
 
@@ -200,7 +201,7 @@ export class EmbeddedTarget {
       const explained = explainFailure(error, 'writing to', this.#moving)
       // Nobody waits here for room, as a collector does.
       if (!(explained instanceof BufferFullError)) throw explained
-      throw new FatalError(`writing to ${this.#moving}: ${describeError(explained.cause)}. See to the disk and the folder first`, { cause: explained.cause })
+      throw new FatalError(`writing to ${this.#moving}: ${describeError(explained.cause)}. See to the disk and the folder first`, { code: codeOf(explained) ?? 'DiskFailed', cause: explained.cause })
     }
   }
 }

@@ -20,6 +20,7 @@ export function assertNotInKafka(dir: string): void {
       `the marks and events of the state folder ${dir} are in ${where}. ` +
         'Carry them over with `tap-collector move --from OLD_CONFIG`, where OLD_CONFIG is the configuration with `buffer: {type: kafka}`; ' +
         `or remove ${pointerPath(dir)} to begin anew without them`,
+      { code: 'EventsAreInKafka' },
     )
   }
   if (identityOfFile(dir) !== movedFrom) return
@@ -27,5 +28,6 @@ export function assertNotInKafka(dir: string): void {
     `the content of ${path} was moved to ${where}, or is being moved there. Start the collector with \`buffer: {type: kafka}\`; to come back from there, ` +
       'rename the file and carry all over with `tap-collector move --from OLD_CONFIG`; ' +
       `or remove ${pointerPath(dir)} to go on with the file as it is: what was delivered from Kafka since then comes again`,
+    { code: 'MovedToKafka' },
   )
 }

@@ -55,7 +55,7 @@ export class KafkaSource {
     const source = new KafkaSource(options, buffer)
     try {
       const { layout } = await source.#stateLog.settled()
-      if (layout === null) throw new FatalError(`no collector has ever run on the topics of ${options.prefix}; there is nothing to move. Check --from`)
+      if (layout === null) throw new FatalError(`no collector has ever run on the topics of ${options.prefix}; there is nothing to move. Check --from`, { code: 'MoveSourceEmpty' })
       source.departure = layout.departure ?? null
       return source
     } catch (error) {
@@ -121,7 +121,7 @@ export class KafkaSource {
       const begin = offsetsOf(saved)
       const committed = await readOffsets(this.#client, this.topics.outputGroup(name), this.topics.events, partitions)
       if (!open && [...committed].some(([partition, position]) => position === null && begin.has(partition))) {
-        log.warn({ output: name }, `Output ${name} is off, and the broker has forgotten how far it was: it is not carried over, and begins as a new one if it is switched on again`)
+        log.warn({ code: 'MoveOutputForgotten', output: name }, `Output ${name} is off, and the broker has forgotten how far it was: it is not carried over, and begins as a new one if it is switched on again`)
         continue
       }
       const start = await startPositions({ committed, begin, reader: this.events, output: name, topics: this.topics, log })
@@ -156,7 +156,7 @@ export class KafkaSource {
     try {
       const records = [{ topic: this.topics.state, partition: STATE_PARTITION, records: [{ key: Buffer.from(key), value }] }]
       const offset = (await producer.commit(records)).get(`${this.topics.state}/${STATE_PARTITION}`)
-      if (offset === undefined) throw new RetryableError(`writing to ${this.topics.state}: the broker has not said where`)
+      if (offset === undefined) throw new RetryableError(`writing to ${this.topics.state}: the broker has not said where`, { code: 'KafkaUnavailable' })
       return offset
     } finally {
       await producer.close()
@@ -172,7 +172,7 @@ export class KafkaSource {
       for (;;) {
         const { members } = await describeGroup(this.#client, group)
         if (members === 0) break
-        if (clock.monotonic() - since >= withinMs) throw new FatalError(`${who} (the group ${group} has ${members} members); stop it first`)
+        if (clock.monotonic() - since >= withinMs) throw new FatalError(`${who} (the group ${group} has ${members} members); stop it first`, { code: 'MoveSourceInUse' })
         await clock.sleep(LOOK_AGAIN_MS, signal)
       }
     }

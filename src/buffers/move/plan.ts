@@ -36,6 +36,7 @@ export function planSections(stretches: readonly Stretch[], outputs: readonly Ou
     throw new FatalError(
       `the outputs of the embedded buffer are so far apart that their events need ${chains.length} partitions, and the events topic has ${partitions.length}. ` +
         'Use another topic_prefix with more `partitions`, or let the outputs deliver with the embedded buffer first',
+      { code: 'MoveNeedsPartitions' },
     )
   }
   return pieces.map((piece) => {

@@ -23,7 +23,7 @@ export function readPointer(dir: string): KafkaPointer | null {
   const text = readSmallFile(pointerPath(dir))
   if (text === null) return null
   const pointer = parse(text)
-  if (pointer === null) throw new FatalError(`${pointerPath(dir)} is damaged: it says which Kafka topics hold this folder's events. Remove it if they are not wanted`)
+  if (pointer === null) throw new FatalError(`${pointerPath(dir)} is damaged: it says which Kafka topics hold this folder's events. Remove it if they are not wanted`, { code: 'MovePlaceDamaged' })
   return pointer
 }
 

@@ -122,6 +122,7 @@ export class MoveTarget {
     return new FatalError(
       `the embedded buffer cannot be moved to Kafka: the topic_prefix ${prefix} is in use (${why}). Use another topic_prefix; or, where what is in ` +
         'buffer.db of the state folder is not wanted, rename that file, and the collector goes on with what is in Kafka',
+      { code: 'TopicPrefixInUse' },
     )
   }
 }

@@ -60,7 +60,7 @@ export async function moveToEmbedded(options: MoveBackOptions): Promise<Moved | 
         target.complete(id)
       } catch (error) {
         await source.unseal().catch((failure: unknown) => {
-          log.error({ err: failure }, `Kafka still says that all was moved away, and no collector starts there before this command has come to its end: ${describeError(failure)}`)
+          log.error({ code: 'MoveHalfUndone', err: failure }, `Kafka still says that all was moved away, and no collector starts there before this command has come to its end: ${describeError(failure)}`)
         })
         throw error
       }
@@ -83,11 +83,12 @@ function beginMove(source: KafkaSource, target: EmbeddedTarget, { dir, prefix }:
     throw new FatalError(
       `the marks and events of the state folder ${dir} are in Kafka under the topic_prefix ${pointer.topicPrefix}, and not ${prefix}: name the configuration ` +
         `with that one in --from, or remove ${pointerPath(dir)} where they are not wanted`,
+      { code: 'MoveSourceWrong' },
     )
   const moveId = target.moveId()
   if (moveId !== undefined) {
     if (moveId !== departure?.id)
-      throw new FatalError(`${target.path} is there already, and holds something else. Deliver what is in it and rename it, or name another folder (globals.persistence.config.directory_name)`)
+      throw new FatalError(`${target.path} is there already, and holds something else. Deliver what is in it and rename it, or name another folder (globals.persistence.config.directory_name)`, { code: 'MoveTargetTaken' })
     removePointer(dir)
     return null
   }
@@ -96,6 +97,7 @@ function beginMove(source: KafkaSource, target: EmbeddedTarget, { dir, prefix }:
       `all was moved to ${departure.to} already, at ${new Date(departure.at).toISOString()}. Use the embedded buffer there; a move that did not come to its end ` +
         'goes on with the same command there. Where that folder is gone for good: `tap-collector reset` on Kafka, naming every service at once, begins anew with the ' +
         'events that are there',
+      { code: 'MovedToEmbedded' },
     )
   return departure?.id ?? randomUUID()
 }
@@ -224,7 +226,7 @@ class MoveBack {
     for (;;) {
       const open = new Map([...positions].filter(([partition, offset]) => offset < (ends.get(partition) ?? 0)))
       if (open.size === 0) return
-      if (clock.monotonic() - movedAt > STUCK_AFTER_MS) throw new RetryableError('the broker has shown nothing more of a topic for 60 s; give the command again')
+      if (clock.monotonic() - movedAt > STUCK_AFTER_MS) throw new RetryableError('the broker has shown nothing more of a topic for 60 s; give the command again', { code: 'KafkaUnavailable' })
       try {
         for (const page of await reader.fetch(open, { maxBytes: PAGE_BYTES, maxWaitMs: LOOK_MS, minBytes: 1, signal })) {
           const end = ends.get(page.partition) ?? 0
