@@ -60,7 +60,7 @@ export interface ClientSettings {
  */
 export async function openClient(config: ClientConfig, { clock, signal, largestAnswerBytes, addressKey }: ClientSettings): Promise<Client> {
   const mistake = proxyMistake()
-  if (mistake !== null) throw new RetryableError(mistake)
+  if (mistake !== null) throw new RetryableError(mistake, { code: 'HttpFailed' })
   const [ca, cert, key] = await Promise.all([read(config.ca), read(config.cert), read(config.key)])
   signal.throwIfAborted()
   const tls = {
@@ -89,7 +89,7 @@ export async function openClient(config: ClientConfig, { clock, signal, largestA
       const forward = (): void => giveUp.abort(signals.find((one) => one.aborted)?.reason)
       for (const one of signals) one.addEventListener('abort', forward, { once: true })
       const cancel = clock.after(config.timeoutMs, () => {
-        giveUp.abort(new RetryableError(`${request.origin} has not answered within ${config.timeoutMs / 1000} s`))
+        giveUp.abort(new RetryableError(`${request.origin} has not answered within ${config.timeoutMs / 1000} s`, { code: 'HttpFailed' }))
       })
       try {
         return await exchange(agent, request, giveUp.signal, largestAnswerBytes, addressKey)
@@ -112,7 +112,7 @@ async function exchange(agent: Dispatcher, request: Request, signal: AbortSignal
   let length = 0
   for await (const piece of response.body as AsyncIterable<Buffer>) {
     length += piece.length
-    if (length > largestAnswerBytes) throw new RetryableError(`the answer of ${origin} is larger than ${largestAnswerBytes / 1024 / 1024} MiB: check ${addressKey}`)
+    if (length > largestAnswerBytes) throw new RetryableError(`the answer of ${origin} is larger than ${largestAnswerBytes / 1024 / 1024} MiB: check ${addressKey}`, { code: 'HttpAnswerUnexpected' })
     pieces.push(piece)
   }
   return { status: response.statusCode, headers: response.headers, text: Buffer.concat(pieces).toString() }
@@ -124,7 +124,7 @@ async function read(path: string | null): Promise<Buffer | null> {
     return await readFile(path)
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
-    throw new RetryableError(missing ? `there is no file ${path}` : `${path} cannot be read`, { cause: error })
+    throw new RetryableError(missing ? `there is no file ${path}` : `${path} cannot be read`, { code: 'CertificateUnusable', cause: error })
   }
 }
 
@@ -133,5 +133,5 @@ function transportError(error: unknown, origin: string): RetryableError {
   if (isBug(error)) throw error
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const advice = UNTRUSTED.test(code) ? ' (its authority may be named by tls.ca)' : ''
-  return new RetryableError(`sending to ${origin} failed${advice}: ${describeError(error)}`, { cause: error })
+  return new RetryableError(`sending to ${origin} failed${advice}: ${describeError(error)}`, { code: 'HttpFailed', cause: error })
 }

@@ -149,6 +149,7 @@ export const CODES = {
   HttpRefusesAll: 909,
   HttpNotAcknowledged: 910,
   HttpEventNotStored: 911,
+  HttpRequestRefused: 912,
 
   // 1000 to 1099: output s3
   S3Failed: 1000,

@@ -60,7 +60,7 @@ class ConsoleSink implements Sink {
 
   async check(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    if (!this.#stdout.writable) throw new RetryableError('standard output is closed')
+    if (!this.#stdout.writable) throw new RetryableError('standard output is closed', { code: 'ConsoleClosed' })
   }
 
   async close(): Promise<void> {
@@ -79,7 +79,7 @@ class ConsoleSink implements Sink {
       return
     }
     this.#stdout.write(this.#encode(batch), (error) => {
-      done(error ? new RetryableError('standard output does not take events: its reader has gone', { cause: error }) : null)
+      done(error ? new RetryableError('standard output does not take events: its reader has gone', { code: 'ConsoleClosed', cause: error }) : null)
     })
   }
 

@@ -1,37 +1,39 @@
+import type { CodeName } from '../../pipeline/codes.ts'
 import { RetryableError } from '../../pipeline/errors.ts'
 
 /** What an error of the file system means to whoever runs the collector. What is none comes back as it is. */
 export function explainFileError(error: unknown, path: string): unknown {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string' || error instanceof RetryableError) return error
-  return new RetryableError(messageOf(error.code, path), { cause: error })
+  const [code, message] = meaning(error.code, path)
+  return new RetryableError(message, { code, cause: error })
 }
 
-function messageOf(code: string, path: string): string {
+function meaning(code: string, path: string): readonly [CodeName, string] {
   switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
-      return `the disk of ${path} is full; free some space there, it goes on by itself`
+      return ['FileDiskFull', `the disk of ${path} is full; free some space there, it goes on by itself`]
     case 'EROFS':
-      return `the disk of ${path} is read-only; make it writable, it goes on by itself`
+      return ['FileReadOnly', `the disk of ${path} is read-only; make it writable, it goes on by itself`]
     case 'EACCES':
     case 'EPERM':
-      return `this user may not write ${path}; check owner and mode of the file and of the folders above it`
+      return ['FileForbidden', `this user may not write ${path}; check owner and mode of the file and of the folders above it`]
     case 'ENOTDIR':
-      return `a folder of ${path} is a file`
+      return ['FilePathWrong', `a folder of ${path} is a file`]
     case 'EISDIR':
-      return `${path} is a folder, and must be a file`
+      return ['FilePathWrong', `${path} is a folder, and must be a file`]
     case 'ELOOP':
-      return `${path} is a symbolic link, which is not followed; name the file itself (folders may be links)`
+      return ['FilePathWrong', `${path} is a symbolic link, which is not followed; name the file itself (folders may be links)`]
     default:
-      return `writing ${path} failed`
+      return ['FileFailed', `writing ${path} failed`]
   }
 }
 
 export function notRegularError(path: string): RetryableError {
-  return new RetryableError(`${path} is no regular file`)
+  return new RetryableError(`${path} is no regular file`, { code: 'FilePathWrong' })
 }
 
 export function foreignError(path: string, gzip: boolean): RetryableError {
   const kind = gzip ? 'gzip members of this output' : 'lines of events'
-  return new RetryableError(`${path} holds something else than ${kind}, and nothing is written behind it; move it away, or change the path of the output`)
+  return new RetryableError(`${path} holds something else than ${kind}, and nothing is written behind it; move it away, or change the path of the output`, { code: 'FileForeign' })
 }

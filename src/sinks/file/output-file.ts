@@ -106,7 +106,7 @@ export class OutputFile {
   async #write(bytes: Buffer): Promise<void> {
     if (bytes.length === 0) return
     const { size } = await this.#handle.stat()
-    if (size !== this.#size) throw new RetryableError(`another program writes to ${this.path}; each collector and each output needs files of its own`)
+    if (size !== this.#size) throw new RetryableError(`another program writes to ${this.path}; each collector and each output needs files of its own`, { code: 'FileShared' })
     for (let at = 0; at < bytes.length; ) {
       const { bytesWritten } = await this.#handle.write(bytes, at)
       at += bytesWritten

@@ -79,7 +79,7 @@ async function checkFile(path: string): Promise<void> {
 /** Whether a file can be made there, or the folders for it. */
 async function checkFolder(dir: string): Promise<void> {
   try {
-    if (!(await stat(dir)).isDirectory()) throw new RetryableError(`${dir} is a file, and must be a folder`)
+    if (!(await stat(dir)).isDirectory()) throw new RetryableError(`${dir} is a file, and must be a folder`, { code: 'FilePathWrong' })
     await access(dir, R_OK | W_OK | X_OK)
   } catch (error) {
     const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'

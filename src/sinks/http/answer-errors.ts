@@ -26,17 +26,17 @@ export function statusError(answer: Answer, secrets: readonly string[]): Retryab
   const { status, headers } = answer
   const text = itSaid(answer, secrets)
   const options = retryAfterOf(answer)
-  if (status === 401) return new RetryableError(`the destination refuses the login (401): check credentials${text}`, options)
-  if (status === 403) return new RetryableError(`the destination does not allow this (403): check credentials, and what they may write${text}`, options)
-  if (status === 404) return new RetryableError(`the destination does not know this path (404): check url${text}`, options)
-  if (status === 413) return new RetryableError(`the destination takes no request at all, not even a small one (413): check url${text}`, options)
+  if (status === 401) return new RetryableError(`the destination refuses the login (401): check credentials${text}`, { ...options, code: 'HttpLoginRefused' })
+  if (status === 403) return new RetryableError(`the destination does not allow this (403): check credentials, and what they may write${text}`, { ...options, code: 'HttpForbidden' })
+  if (status === 404) return new RetryableError(`the destination does not know this path (404): check url${text}`, { ...options, code: 'HttpNotFound' })
+  if (status === 413) return new RetryableError(`the destination takes no request at all, not even a small one (413): check url${text}`, { ...options, code: 'HttpRequestTooLarge' })
   if (status >= 300 && status < 400) {
     const target = printable(said(singleHeader(headers.location) ?? 'nowhere', secrets), SHOWN_CHARACTERS)
-    return new RetryableError(`the destination answers with a redirect (${status}) to ${target}, which is not followed: check url`, options)
+    return new RetryableError(`the destination answers with a redirect (${status}) to ${target}, which is not followed: check url`, { ...options, code: 'HttpRedirected' })
   }
-  if (isBusy(answer)) return new RetryableError(`the destination takes no more for now (${status})${text}`, options)
-  if (status >= 500) return new RetryableError(`the destination answers ${status}${text}`, options)
-  return new RetryableError(`the destination answers ${status}: check url, format and headers${text}`, options)
+  if (isBusy(answer)) return new RetryableError(`the destination takes no more for now (${status})${text}`, { ...options, code: 'HttpBusy' })
+  if (status >= 500) return new RetryableError(`the destination answers ${status}${text}`, { ...options, code: 'HttpServerError' })
+  return new RetryableError(`the destination answers ${status}: check url, format and headers${text}`, { ...options, code: 'HttpRequestRefused' })
 }
 
 /** The answer's body as an object, or null. */

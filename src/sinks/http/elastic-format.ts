@@ -34,7 +34,7 @@ export function elasticFormat(url: string, index: string | null, secrets: readon
     },
     taken: (answer, events) => refusals(answer, events, secrets),
     refused(answer) {
-      throw new RetryableError(`the destination does not understand the bulk request (${answer.status}): check url and index${itSaid(answer, secrets)}`)
+      throw new RetryableError(`the destination does not understand the bulk request (${answer.status}): check url and index${itSaid(answer, secrets)}`, { code: 'HttpRequestRefused' })
     },
     confirm: async () => undefined,
     check: async () => undefined,
@@ -54,17 +54,17 @@ function refusals(answer: Answer, events: number, secrets: readonly string[]): r
   if (!Array.isArray(items)) {
     // Nothing went wrong, and so it names none.
     if (body?.errors === false) return []
-    throw new RetryableError(`the destination does not answer as the bulk API does: check url${itSaid(answer, secrets)}`)
+    throw new RetryableError(`the destination does not answer as the bulk API does: check url${itSaid(answer, secrets)}`, { code: 'HttpAnswerUnexpected' })
   }
-  if (items.length !== events) throw new RetryableError(`the destination answers for ${items.length} events, but ${events} were sent`)
+  if (items.length !== events) throw new RetryableError(`the destination answers for ${items.length} events, but ${events} were sent`, { code: 'HttpAnswerUnexpected' })
   const refused: Refusal[] = []
   for (const [index, item] of items.entries()) {
     const result = objectOf(objectOf(item)?.create)
     const status = result?.status
-    if (typeof status !== 'number') throw new RetryableError('the destination does not say what became of an event: its answer to the bulk request has no status there')
+    if (typeof status !== 'number') throw new RetryableError('the destination does not say what became of an event: its answer to the bulk request has no status there', { code: 'HttpAnswerUnexpected' })
     if (status === 409 || (status >= 200 && status < 300)) continue
     const why = printable(said(describe(result?.error), secrets), REASON_CHARACTERS)
-    if (status !== 400) throw new RetryableError(`the destination does not store an event (${status}): ${why}`)
+    if (status !== 400) throw new RetryableError(`the destination does not store an event (${status}): ${why}`, { code: 'HttpEventNotStored' })
     refused.push({ index, reason: `refused (400): ${why}` })
   }
   return refused

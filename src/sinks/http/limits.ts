@@ -30,6 +30,6 @@ export class Limits {
   /** Why nothing may be sent now, with the wait that is left; null where it may. */
   get closed(): RetryableError | null {
     const left = this.#closedUntil - this.#clock.monotonic()
-    return left > 0 ? new RetryableError(this.#why, { retryAfterMs: left }) : null
+    return left > 0 ? new RetryableError(this.#why, { code: 'HttpBusy', retryAfterMs: left }) : null
   }
 }

@@ -112,7 +112,7 @@ export class HttpShipment {
           const bytes = Math.floor(body.length / 2)
           if (bytes < limits.requestBytes) {
             limits.requestBytes = bytes
-            log.warn(`the destination finds a request of ${body.length} bytes too large (413); requests have at most ${bytes} bytes from now on: set max_request_bytes so`)
+            log.warn({ code: 'HttpRequestTooLarge' }, `the destination finds a request of ${body.length} bytes too large (413); requests have at most ${bytes} bytes from now on: set max_request_bytes so`)
           }
           parts.push(...halves(part))
         }
@@ -141,7 +141,7 @@ export class HttpShipment {
   /** Throws where so many events more would be refused for good without a single one that was taken. */
   #judge(more: number, reason = this.#lastReason): void {
     if (this.#isTaking || this.#refused + more + this.#parts.limits.refusedInARow <= REFUSALS_WITHOUT_WITNESS) return
-    throw new RetryableError(`the destination takes no event at all, so that it is not believed to mean the events: check url, format, index and headers (last: ${reason})`)
+    throw new RetryableError(`the destination takes no event at all, so that it is not believed to mean the events: check url, format, index and headers (last: ${reason})`, { code: 'HttpRefusesAll' })
   }
 
   /** Waits in its place while the destination is busy, but only where failing would send again what it has taken. */

@@ -66,11 +66,11 @@ export function splunkFormat({ url, index, splunk }: HttpConfig, { hostName, clo
     },
     taken(answer) {
       const body = jsonOf(answer)
-      if (body?.code !== 0) throw new RetryableError(`the destination does not answer as Splunk's collector does, with code 0: check url${itSaid(answer, secrets)}`)
+      if (body?.code !== 0) throw new RetryableError(`the destination does not answer as Splunk's collector does, with code 0: check url${itSaid(answer, secrets)}`, { code: 'HttpAnswerUnexpected' })
       if (acknowledges) {
         const { ackId } = body
-        if (typeof ackId !== 'number') throw new RetryableError('the destination gives no ackId: switch acknowledgement on for the token, or set acknowledge: false')
-        if (pending.has(ackId)) throw new RetryableError('the destination gave the same ackId twice: it has started anew and lost what it had not indexed')
+        if (typeof ackId !== 'number') throw new RetryableError('the destination gives no ackId: switch acknowledgement on for the token, or set acknowledge: false', { code: 'HttpNotAcknowledged' })
+        if (pending.has(ackId)) throw new RetryableError('the destination gave the same ackId twice: it has started anew and lost what it had not indexed', { code: 'HttpNotAcknowledged' })
         pending.add(ackId)
       }
       return []
@@ -92,6 +92,7 @@ export function splunkFormat({ url, index, splunk }: HttpConfig, { hostName, clo
           throw new RetryableError(
             `the destination has not acknowledged ${pending.size} requests within ${acknowledgeTimeoutMs / 1000} s; ` +
             'behind a load balancer each client must stay with one of the collectors',
+            { code: 'HttpNotAcknowledged' },
           )
         }
         await clock.sleep(Math.min(waits.next(), left), signal)
@@ -123,13 +124,13 @@ export function splunkFormat({ url, index, splunk }: HttpConfig, { hostName, clo
   }
 
   function notSplunk(answer: Answer): RetryableError {
-    return new RetryableError(`the destination does not answer as Splunk's collector does: check url${itSaid(answer, secrets)}`)
+    return new RetryableError(`the destination does not answer as Splunk's collector does: check url${itSaid(answer, secrets)}`, { code: 'HttpAnswerUnexpected' })
   }
 }
 
 function requestError(answer: Answer, code: unknown, secrets: readonly string[]): RetryableError {
   const advice = typeof code === 'number' ? ABOUT_THE_REQUEST[code] : undefined
-  return new RetryableError(`the destination refuses the request (${answer.status})${advice === undefined ? '' : `; ${advice}`}${itSaid(answer, secrets)}`)
+  return new RetryableError(`the destination refuses the request (${answer.status})${advice === undefined ? '' : `; ${advice}`}${itSaid(answer, secrets)}`, { code: 'HttpRequestRefused' })
 }
 
 function collectorUrl(text: string): URL {

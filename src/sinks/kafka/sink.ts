@@ -4,7 +4,7 @@ import { createKafkaClient, type KafkaClient } from '../../kafka/client.ts'
 import { explainKafkaError, isNoTopic, isTooLarge } from '../../kafka/errors.ts'
 import { TopicProducer } from '../../kafka/topic-producer.ts'
 import type { Clock } from '../../pipeline/clock.ts'
-import { FatalError, RetryableError } from '../../pipeline/errors.ts'
+import { codeOf, FatalError, RetryableError } from '../../pipeline/errors.ts'
 import type { ShipmentContext, Sink } from '../../pipeline/sink.ts'
 import type { KafkaOutputConfig } from './config.ts'
 import { KafkaShipment, type KafkaShipmentSteps } from './shipment.ts'
@@ -76,9 +76,9 @@ class KafkaSink implements Sink {
     try {
       await work
     } catch (error) {
-      if (isNoTopic(error)) throw new RetryableError(`the topic ${this.#topic} does not exist, or this user may not see it; it is not made here`, { cause: error })
+      if (isNoTopic(error)) throw new RetryableError(`the topic ${this.#topic} does not exist, or this user may not see it; it is not made here`, { code: 'KafkaOutputTopicMissing', cause: error })
       const explained = explainKafkaError(error, `writing to the topic ${this.#topic}`, this.#settingsPath)
-      throw explained instanceof FatalError ? new RetryableError(explained.message, { cause: explained.cause }) : explained
+      throw explained instanceof FatalError ? new RetryableError(explained.message, { code: codeOf(explained) ?? 'KafkaUnavailable', cause: explained.cause }) : explained
     }
   }
 }
@@ -95,7 +95,7 @@ async function readCertificate(file: string): Promise<Buffer> {
   try {
     return await readFile(file)
   } catch (error) {
-    throw new RetryableError(`${file} cannot be read`, { cause: error })
+    throw new RetryableError(`${file} cannot be read`, { code: 'CertificateUnusable', cause: error })
   }
 }
 

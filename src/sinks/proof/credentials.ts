@@ -20,7 +20,7 @@ interface Pem {
 export async function readCredentials(files: CredentialFiles): Promise<tls.SecureContext> {
   const [chain, cert, key] = await Promise.all([read(files.chain), read(files.cert), read(files.key)])
   // Of a file without any certificate OpenSSL makes an empty list of authorities.
-  if (chain !== null && !isCertificate(chain.bytes)) throw new RetryableError(`${chain.path} is not a PEM certificate`)
+  if (chain !== null && !isCertificate(chain.bytes)) throw new RetryableError(`${chain.path} is not a PEM certificate`, { code: 'CertificateUnusable' })
   try {
     return tls.createSecureContext({
       ...(chain !== null && { ca: chain.bytes }),
@@ -33,7 +33,7 @@ export async function readCredentials(files: CredentialFiles): Promise<tls.Secur
   } catch (error) {
     const wrong = cert === null || key === null ? null : explain(cert, key, error)
     const paths = [cert, key, chain].filter((file) => file !== null).map(({ path }, index) => (index === 0 ? path : basename(path)))
-    throw new RetryableError(wrong ?? `one of ${paths.join(', ')} cannot be used`, { cause: error })
+    throw new RetryableError(wrong ?? `one of ${paths.join(', ')} cannot be used`, { code: 'CertificateUnusable', cause: error })
   }
 }
 
@@ -43,7 +43,7 @@ async function read(path: string | null): Promise<Pem | null> {
     return { path, bytes: await readFile(path) }
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
-    throw new RetryableError(missing ? `there is no file ${path}` : `${path} cannot be read`, { cause: error })
+    throw new RetryableError(missing ? `there is no file ${path}` : `${path} cannot be read`, { code: 'CertificateUnusable', cause: error })
   }
 }
 

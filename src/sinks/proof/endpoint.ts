@@ -46,7 +46,7 @@ export class Endpoint {
   /** Begins the probe that the first shipment will wait for. Its failure is only logged: that shipment begins another one. */
   warmUp(): void {
     this.#sharedProbe().catch((err: unknown) => {
-      if (!this.#closing.signal.aborted) this.#log.warn({ err }, 'the endpoint cannot take events yet')
+      if (!this.#closing.signal.aborted) this.#log.warn({ code: 'OutputUnreachable', err }, 'the endpoint cannot take events yet')
     })
   }
 
@@ -81,7 +81,7 @@ export class Endpoint {
     try {
       await this.#sharedProbe()
     } catch (error) {
-      throw new RetryableError(`${this.#peer} ended its side late, and then did not pass a probe: it may have lost what was sent`, { cause: error })
+      throw new RetryableError(`${this.#peer} ended its side late, and then did not pass a probe: it may have lost what was sent`, { code: 'PeerEndedLate', cause: error })
     }
   }
 
@@ -120,7 +120,7 @@ export class Endpoint {
       this.#bareEnds = bareEnds
       throw noCloseNotify(this.#peer)
     } else {
-      this.#log.warn(`${this.#peer} no longer ends with the close_notify that it has sent before, ${bareEnds} times in a row: it counts as another endpoint, and is believed without`)
+      this.#log.warn({ code: 'PeerEndChanged' }, `${this.#peer} no longer ends with the close_notify that it has sent before, ${bareEnds} times in a row: it counts as another endpoint, and is believed without`)
     }
     this.#sendsCloseNotify = closeNotify
   }

@@ -14,11 +14,11 @@ const NETWORK: Readonly<Record<string, string>> = {
 export function explainNetworkError(error: Error, { address, port }: Address): RetryableError | null {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   const where = `${address}:${port}`
-  if (code === 'ECONNRESET' || code === 'EPIPE') return new RetryableError(`${where} reset the connection`, { cause: error })
+  if (code === 'ECONNRESET' || code === 'EPIPE') return new RetryableError(`${where} reset the connection`, { code: 'PeerReset', cause: error })
   if (!Object.hasOwn(NETWORK, code)) return null
-  return new RetryableError(`${where} ${NETWORK[code] ?? ''}`, { cause: error })
+  return new RetryableError(`${where} ${NETWORK[code] ?? ''}`, { code: 'PeerUnreachable', cause: error })
 }
 
 export function noConnection({ address, port }: Address, seconds: number): RetryableError {
-  return new RetryableError(`${address}:${port} does not answer: no connection within ${seconds} s`)
+  return new RetryableError(`${address}:${port} does not answer: no connection within ${seconds} s`, { code: 'PeerUnreachable' })
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../../pipeline/clock.ts'
+import type { CodeName } from '../../pipeline/codes.ts'
 import { RetryableError } from '../../pipeline/errors.ts'
 import type { Connection, PeerEnd, PeerWatcher } from './connection.ts'
 
@@ -25,7 +26,7 @@ export class PeerEndError extends RetryableError {
 }
 
 export function noCloseNotify(peer: string): PeerEndError {
-  return new PeerEndError(`${peer} ended without the close_notify that it has sent before: its end may not be its own`)
+  return new PeerEndError(`${peer} ended without the close_notify that it has sent before: its end may not be its own`, { code: 'PeerEndChanged' })
 }
 
 /**
@@ -124,11 +125,11 @@ export class Proof implements PeerWatcher {
 
   peerEnded(): void {
     // In phase 'ending' that is the expected end, unless its first sign was earlier than our own end.
-    if (this.#phase !== 'ending' || this.#peerEnding) this.#fail(this.#endedFirst())
+    if (this.#phase !== 'ending' || this.#peerEnding) this.#failEndedFirst()
   }
 
   peerSent(bytes: number): void {
-    this.#fail(`sent ${bytes} bytes, which ${this.#rules.kind} never does: something else answers there`)
+    this.#fail(`sent ${bytes} bytes, which ${this.#rules.kind} never does: something else answers there`, 'PeerAnswered')
   }
 
   failed(error: Error): void {
@@ -139,9 +140,9 @@ export class Proof implements PeerWatcher {
     this.#closedDown.resolve(null)
     if (this.#phase === 'delivered' || this.#phase === 'void') return
     if (this.#phase !== 'ending' || this.#peerEnding) {
-      this.#fail(this.#endedFirst())
+      this.#failEndedFirst()
     } else if (end === null) {
-      this.#fail('closed the connection in the middle of its end')
+      this.#fail('closed the connection in the middle of its end', 'PeerReset')
     } else if (this.#rules.needsCloseNotify && !end.closeNotify) {
       this.abandon(noCloseNotify(this.#rules.peer))
     } else {
@@ -161,7 +162,7 @@ export class Proof implements PeerWatcher {
     // A timer of a late event loop runs before the peer's end is read that has been lying there for long.
     this.#connection?.afterArrivals(() => {
       if (this.#phase !== 'silent') return
-      if (this.#peerEnding) this.#fail(this.#endedFirst())
+      if (this.#peerEnding) this.#failEndedFirst()
       else this.#end()
     })
   }
@@ -175,6 +176,7 @@ export class Proof implements PeerWatcher {
       this.abandon(new PeerEndError(
         `${peer} did not end its side within ${seconds} s after ours, so that delivery cannot be proven; ` +
         'for an endpoint that never does, set confirm: settle',
+        { code: 'PeerDoesNotEnd' },
       ))
     }))
     this.#connection?.end(() => {
@@ -195,16 +197,16 @@ export class Proof implements PeerWatcher {
     const before = connection.bytesFlushed
     this.#setTimer(this.#clock.after(this.#rules.drainTimeoutMs, () => {
       if (connection.bytesFlushed !== before) this.#watchProgress(connection)
-      else this.#fail(`has taken nothing for ${this.#rules.drainTimeoutMs / 1000} s`)
+      else this.#fail(`has taken nothing for ${this.#rules.drainTimeoutMs / 1000} s`, 'PeerStalled')
     }))
   }
 
-  #endedFirst(): string {
-    return `ended the connection before we ended our side: it has refused ${this.#rules.credential}, or it has lost what was sent`
+  #failEndedFirst(): void {
+    this.#fail(`ended the connection before we ended our side: it has refused ${this.#rules.credential}, or it has lost what was sent`, 'PeerEndedFirst')
   }
 
-  #fail(what: string): void {
-    this.abandon(new RetryableError(`${this.#rules.peer} ${what}`))
+  #fail(what: string, code: CodeName): void {
+    this.abandon(new RetryableError(`${this.#rules.peer} ${what}`, { code }))
   }
 
   #setTimer(cancel: (() => void) | null): void {

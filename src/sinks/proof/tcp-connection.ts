@@ -92,7 +92,7 @@ class TcpConnection implements Opening {
   #fail(error: Error): void {
     this.#failed = true
     const { address, port } = this.#target
-    const explained = explainNetworkError(error, this.#target) ?? new RetryableError(`${address}:${port}: the connection failed`, { cause: error })
+    const explained = explainNetworkError(error, this.#target) ?? new RetryableError(`${address}:${port}: the connection failed`, { code: 'PeerUnreachable', cause: error })
     if (this.#open) this.#watcher.failed(explained)
     else this.#opening.reject(explained)
   }

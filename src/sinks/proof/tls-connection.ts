@@ -25,8 +25,8 @@ export function connectTls(target: TlsTarget, clock: Clock): Connect {
 /** Logs what was switched off; a maker of a sink owes the call. */
 export function warnOfLaxTls({ address, chain, verifyHostname, allowWeakCertificates }: TlsTarget, log: Logger): void {
   const signer = chain ?? 'an authority that this machine trusts'
-  if (!verifyHostname) log.warn(`verify_hostname is off: any certificate that ${signer} signs is taken for ${address}`)
-  if (allowWeakCertificates) log.warn('allow_weak_certificates is on: SHA-1 signatures and short keys are accepted')
+  if (!verifyHostname) log.warn({ code: 'WeakTls' }, `verify_hostname is off: any certificate that ${signer} signs is taken for ${address}`)
+  if (allowWeakCertificates) log.warn({ code: 'WeakTls' }, 'allow_weak_certificates is on: SHA-1 signatures and short keys are accepted')
 }
 
 /**
@@ -124,7 +124,7 @@ class TlsConnection implements Opening {
   tooLate(seconds: number): RetryableError {
     if (!this.#tcpConnected) return noConnection(this.#target, seconds)
     const { address, port } = this.#target
-    return new RetryableError(`${address}:${port} accepted the connection but did not finish the TLS handshake within ${seconds} s`)
+    return new RetryableError(`${address}:${port} accepted the connection but did not finish the TLS handshake within ${seconds} s`, { code: 'TlsHandshakeEnded' })
   }
 
   #arrived(): void {

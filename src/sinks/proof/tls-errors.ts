@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import type { CodeName } from '../../pipeline/codes.ts'
 import { RetryableError } from '../../pipeline/errors.ts'
 import type { TlsConfig } from './config.ts'
 import { explainNetworkError } from './network-errors.ts'
@@ -53,7 +54,7 @@ function distrust(code: string, { address, chain }: Endpoint): string | null {
 /** A peer that leaves without a word during the handshake. */
 export function endedInHandshake({ address, port, cert }: Endpoint, cause?: Error): RetryableError {
   const why = cert === null ? 'want a client certificate' : `do not accept the client certificate (${basename(cert)})`
-  return new RetryableError(`${address}:${port} ended the connection during the TLS handshake, as some do that ${why}`, { cause })
+  return new RetryableError(`${address}:${port} ended the connection during the TLS handshake, as some do that ${why}`, { code: 'TlsHandshakeEnded', cause })
 }
 
 /** Says in words what an error of the connection means, with the file or the peer at fault. */
@@ -61,35 +62,35 @@ export function explainTlsError(error: Error, endpoint: Endpoint, stage: 'connec
   const { address, port, chain, cert } = endpoint
   const where = `${address}:${port}`
   const code = codeOf(error)
-  const say = (message: string): RetryableError => new RetryableError(`${where}: ${message}`, { cause: error })
+  const say = (message: string, code: CodeName): RetryableError => new RetryableError(`${where}: ${message}`, { code, cause: error })
 
   if (code === 'ECONNRESET' || code === 'EPIPE') {
     if (stage === 'handshake') return endedInHandshake(endpoint, error)
     const own = cert === null ? 'a client without a certificate' : `the client certificate ${basename(cert)}`
     const hint = `; where it does so every time, it may not accept ${own}`
-    return new RetryableError(`${where} reset the connection${stage === 'open' ? hint : ''}`, { cause: error })
+    return new RetryableError(`${where} reset the connection${stage === 'open' ? hint : ''}`, { code: 'PeerReset', cause: error })
   }
   const network = explainNetworkError(error, endpoint)
   if (network !== null) return network
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return say(`${wrongName(error, address)}; verify_hostname: false takes it all the same`)
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return say(`${wrongName(error, address)}; verify_hostname: false takes it all the same`, 'PeerNotTrusted')
   const distrusted = distrust(code, endpoint)
-  if (distrusted !== null) return say(distrusted)
+  if (distrusted !== null) return say(distrusted, 'PeerNotTrusted')
   // Node knows no code for these (`UNSPECIFIED`).
   if (/too (weak|small)/.test(error.message)) {
     const orOneIn = chain === null ? '' : ` (or one in ${basename(chain)})`
-    return say(`the endpoint's certificate${orOneIn} is too weak for TLS today; allow_weak_certificates: true takes it all the same`)
+    return say(`the endpoint's certificate${orOneIn} is too weak for TLS today; allow_weak_certificates: true takes it all the same`, 'PeerNotTrusted')
   }
-  if (/UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION|VERSION_TOO_LOW/.test(code)) return say('the endpoint speaks no TLS 1.2 or later')
+  if (/UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION|VERSION_TOO_LOW/.test(code)) return say('the endpoint speaks no TLS 1.2 or later', 'TlsFailed')
   if (/WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER|UNEXPECTED_MESSAGE/.test(code)) {
-    return say('what answers there does not speak TLS; is the port right?')
+    return say('what answers there does not speak TLS; is the port right?', 'TlsFailed')
   }
   const alert = /ALERT_(?:NUMBER_\d+_)?([A-Z_]+)$/.exec(code)?.[1]
   if (alert !== undefined && alert in REFUSALS) {
-    if (cert === null) return say(`the endpoint refused a client without a certificate (${alert.toLowerCase().replaceAll('_', ' ')})`)
-    return say(`the endpoint refused our client certificate ${basename(cert)} (${REFUSALS[alert] ?? ''})`)
+    if (cert === null) return say(`the endpoint refused a client without a certificate (${alert.toLowerCase().replaceAll('_', ' ')})`, 'ClientCertificateRefused')
+    return say(`the endpoint refused our client certificate ${basename(cert)} (${REFUSALS[alert] ?? ''})`, 'ClientCertificateRefused')
   }
-  if (alert !== undefined) return say(`the endpoint refused the connection (${alert.toLowerCase().replaceAll('_', ' ')})`)
-  return say('the TLS connection failed')
+  if (alert !== undefined) return say(`the endpoint refused the connection (${alert.toLowerCase().replaceAll('_', ' ')})`, 'TlsFailed')
+  return say('the TLS connection failed', 'TlsFailed')
 }
 
 /** Node's error brings the certificate that was seen. */

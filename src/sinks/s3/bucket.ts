@@ -131,6 +131,6 @@ function sized(body: Uint8Array) {
 }
 
 function given(value: string | undefined, what: string): string {
-  if (value === undefined || value === '') throw new RetryableError(`the answer lacks ${what}, so that it is not believed: check endpoint, for S3 always gives one`)
+  if (value === undefined || value === '') throw new RetryableError(`the answer lacks ${what}, so that it is not believed: check endpoint, for S3 always gives one`, { code: 'S3AnswerUnexpected' })
   return value
 }

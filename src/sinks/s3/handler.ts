@@ -70,7 +70,7 @@ async function ask(client: Client, request: SdkRequest, signal: AbortSignal | un
 function foreignAnswer({ status, text }: Answer, origin: string): RetryableError {
   const shown = printable(text.replace(/<[^>]*>/g, ' '), SHOWN_CHARACTERS)
   const what = `${origin} answers ${status}${shown === '' ? '' : `: ${shown}`}`
-  return new RetryableError(status >= 500 || status === 429 ? what : `${what}: check endpoint, region and bucket, for this is no answer of S3`)
+  return new RetryableError(status >= 500 || status === 429 ? what : `${what}: check endpoint, region and bucket, for this is no answer of S3`, { code: 'S3AnswerUnexpected' })
 }
 
 /** Encoded as it was signed. */

@@ -46,6 +46,6 @@ export class Unfinished {
   #warnOfForbidden(): void {
     if (this.#isForbiddenTold) return
     this.#isForbiddenTold = true
-    this.#log.warn(`unfinished uploads stay in bucket ${this.#bucket}: allow s3:AbortMultipartUpload below prefix, or have a lifecycle rule remove them`)
+    this.#log.warn({ code: 'S3UnfinishedUploads' }, `unfinished uploads stay in bucket ${this.#bucket}: allow s3:AbortMultipartUpload below prefix, or have a lifecycle rule remove them`)
   }
 }

@@ -1,5 +1,6 @@
 import { printable, retryAfter, singleHeader } from '../../https/answers.ts'
-import { describeError, isBug, RetryableError } from '../../pipeline/errors.ts'
+import type { CodeName } from '../../pipeline/codes.ts'
+import { codeOf, describeError, isBug, RetryableError, type CodedErrorOptions } from '../../pipeline/errors.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import type { HttpResponse } from './http.ts'
 import { MalformedResponseError } from './malformed.ts'
@@ -17,12 +18,26 @@ import { HOUR_MS } from './windows.ts'
  */
 export type FailureKind = 'login' | 'throttled' | 'unreachable' | 'broken' | 'too-old' | 'too-short' | 'still-current' | 'refused' | 'not-found' | 'unexpected'
 
+const CODES_OF_KINDS: Readonly<Record<FailureKind, CodeName>> = {
+  login: 'ApiLoginRefused',
+  throttled: 'ApiThrottled',
+  unreachable: 'ApiUnreachable',
+  broken: 'ApiBroken',
+  'too-old': 'ApiWindowRefused',
+  'too-short': 'ApiWindowRefused',
+  'still-current': 'ApiWindowRefused',
+  refused: 'ApiRequestRefused',
+  'not-found': 'ApiNotFound',
+  unexpected: 'ApiAnswerUnexpected',
+}
+
 /** A request that brought nothing. The message is a sentence for an operator and does not change from one try to the next. */
 export class TapError extends RetryableError {
   override readonly name = 'TapError'
   readonly kind: FailureKind
-  constructor(kind: FailureKind, message: string, options: ErrorOptions & { retryAfterMs?: number } = {}) {
-    super(message, options)
+  /** Without a `code` it has that of its kind. */
+  constructor(kind: FailureKind, message: string, options: CodedErrorOptions & { readonly retryAfterMs?: number } = {}) {
+    super(message, { code: CODES_OF_KINDS[kind], ...options })
     this.kind = kind
   }
 }
@@ -45,7 +60,7 @@ export function refusal({ status, headers }: HttpResponse, text: string, input: 
   if (status === 403) {
     const names = services.map(({ name }) => name)
     const wayOut = names.length === 1 ? `remove it from ${where}.services` : `set ${where}.endpoint_mode to separate, or remove from ${where}.services what is not allowed`
-    return new TapError('login', `not entitled to ${names.join(', ')} (403): Proofpoint must allow it to this service principal, or ${wayOut}${said}`)
+    return new TapError('login', `not entitled to ${names.join(', ')} (403): Proofpoint must allow it to this service principal, or ${wayOut}${said}`, { code: 'ApiNotEntitled' })
   }
   if (status === 400) {
     const kind = WINDOW_TEXTS.find(([pattern]) => pattern.test(text))?.[1] ?? 'refused'
@@ -78,12 +93,14 @@ const UNREACHABLE_TEXT = /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPT
 export function transportError(error: unknown, origin: string): TapError {
   if (error instanceof TapError) return error
   if (isBug(error)) throw error
-  if (error instanceof MalformedResponseError) return new TapError('broken', `the answer is not what the API promises: ${describeError(error)}`, { cause: error })
+  if (error instanceof MalformedResponseError) return new TapError('broken', `the answer is not what the API promises: ${describeError(error)}`, { code: 'ApiAnswerMalformed', cause: error })
+  const code = codeOf(error)
+  const options = { cause: error, ...(code !== null && { code }) }
   const isUnreachable = causes(error).some(
     ({ code, message }) => UNREACHABLE_CODES.has(code) || UNREACHABLE_TEXT.test(code) || message.includes('before secure TLS connection'),
   )
-  if (isUnreachable) return new TapError('unreachable', `cannot reach ${origin}: ${describeError(error)}`, { cause: error })
-  return new TapError('broken', `the answer failed: ${describeError(error)}`, { cause: error })
+  if (isUnreachable) return new TapError('unreachable', `cannot reach ${origin}: ${describeError(error)}`, options)
+  return new TapError('broken', `the answer failed: ${describeError(error)}`, options)
 }
 
 function causes(error: unknown): { code: string; message: string }[] {

@@ -3,7 +3,8 @@ import type { Logger } from 'pino'
 import { retryAfter } from '../../https/answers.ts'
 import { Backoff } from '../../pipeline/backoff.ts'
 import type { Clock } from '../../pipeline/clock.ts'
-import { describeError, RetryableError } from '../../pipeline/errors.ts'
+import type { CodeName } from '../../pipeline/codes.ts'
+import { codeOf, describeError, RetryableError } from '../../pipeline/errors.ts'
 import type { QuotaLog } from '../../pipeline/source.ts'
 import { TapError } from './errors.ts'
 import type { HttpResponse } from './http.ts'
@@ -11,6 +12,12 @@ import type { PassRules } from './steps.ts'
 import { describeLimits, minuteOf, QuotaUse } from './quotas.ts'
 import { expectedRequests } from './stretch.ts'
 import { DAY_MS, MINUTE_MS, SECOND_MS, writeTime } from './windows.ts'
+
+/** Why no request is sent now. */
+interface Closing {
+  readonly code: CodeName
+  readonly reason: string
+}
 
 export interface Asking {
   /** Who asks: a name that `join` has made known. */
@@ -68,7 +75,7 @@ export class RequestPool {
   /** The end of what is being done to the log: one thing at a time. */
   #logging: Promise<unknown> = Promise.resolve()
   #isScarce = false
-  #closedBecause: string | null = null
+  #closedBecause: Closing | null = null
   #reopensAt = 0
   #cancelReopen = (): void => undefined
   /** Counts the throttled answers, so that those to requests sent before the last one are told apart. */
@@ -95,11 +102,11 @@ export class RequestPool {
     this.#waiting.add(asking)
     try {
       for (;;) {
-        if (this.#closedBecause !== null) this.#tell(asking, this.#closedBecause)
+        if (this.#closedBecause !== null) this.#tell(asking, this.#closedBecause.reason, this.#closedBecause.code)
         const options = { priority: asking.isCaughtUp ? 1 : 0, signal: asking.signal }
         const outcome = await this.#queue.add(() => this.#attempt(request, asking), options)
         if (outcome === LATER) {
-          this.#tell(asking, `catching up leaves the requests of pool ${this.#label} to the services that have caught up`)
+          this.#tell(asking, `catching up leaves the requests of pool ${this.#label} to the services that have caught up`, 'QuotaUsedUp')
           await this.#deps.clock.sleep(MINUTE_MS, asking.signal)
         } else if (outcome !== AGAIN) {
           return outcome
@@ -199,22 +206,22 @@ export class RequestPool {
       } catch (error) {
         if (!(error instanceof RetryableError)) throw error
         const reason = `${what} the log of requests failed, so none is sent: ${describeError(error)}`
-        this.#deps.log[backoff.failures === 0 ? 'warn' : 'debug']({ pool: this.#label }, reason)
-        this.#tell(asking, reason)
+        this.#deps.log[backoff.failures === 0 ? 'warn' : 'debug']({ code: 'QuotaLogFailed', pool: this.#label, err: error }, reason)
+        this.#tell(asking, reason, codeOf(error) ?? 'QuotaLogFailed')
         await this.#deps.clock.sleep(backoff.next(), asking.signal)
       }
     }
   }
 
-  #tell(asking: Asking, reason: string): void {
-    if (!asking.isPatient) throw new TapError('throttled', reason)
+  #tell(asking: Asking, reason: string, code: CodeName): void {
+    if (!asking.isPatient) throw new TapError('throttled', reason, { code })
     asking.onWait(reason)
   }
 
   #exhausted(now: number): void {
     const until = this.use.freeAt(now)
     const limits = describeLimits(this.use.limits)
-    this.#close(until - now, `no request left in pool ${this.#label} (${limits}): the next one at ${writeTime(until)}`, !this.#isScarce)
+    this.#close(until - now, { code: 'QuotaUsedUp', reason: `no request left in pool ${this.#label} (${limits}): the next one at ${writeTime(until)}` }, !this.#isScarce)
     this.#isScarce = true
   }
 
@@ -225,7 +232,8 @@ export class RequestPool {
     const isCredible = named !== null && (this.#throttling.failures < DISBELIEVE_AFTER || named > own)
     const waitMs = isCredible ? Math.min(Math.max(named, SECOND_MS), DAY_MS) : own
     this.#queue.concurrency = 1
-    this.#close(waitMs, `the API throttles pool ${this.#label} (429); another program may use the same credential: the next try at ${writeTime(this.#deps.clock.now() + waitMs)}`, this.#throttling.failures === 1)
+    const reason = `the API throttles pool ${this.#label} (429); another program may use the same credential: the next try at ${writeTime(this.#deps.clock.now() + waitMs)}`
+    this.#close(waitMs, { code: 'ApiThrottled', reason }, this.#throttling.failures === 1)
   }
 
   #answered(): void {
@@ -233,19 +241,19 @@ export class RequestPool {
     this.#queue.concurrency = CONCURRENCY
   }
 
-  #close(waitMs: number, reason: string, isNews: boolean): void {
+  #close(waitMs: number, because: Closing, isNews: boolean): void {
     const { clock, log } = this.#deps
     const reopensAt = clock.monotonic() + waitMs
     if (this.#closedBecause !== null && reopensAt <= this.#reopensAt) return
     this.#reopensAt = reopensAt
-    this.#closedBecause = reason
+    this.#closedBecause = because
     this.#queue.pause()
     this.#cancelReopen()
     this.#cancelReopen = clock.after(waitMs, () => {
       this.#closedBecause = null
       this.#queue.start()
     })
-    log[isNews ? 'warn' : 'debug']({ pool: this.#label }, reason)
-    for (const asking of this.#waiting) if (asking.isPatient) asking.onWait(reason)
+    log[isNews ? 'warn' : 'debug']({ code: because.code, pool: this.#label }, because.reason)
+    for (const asking of this.#waiting) if (asking.isPatient) asking.onWait(because.reason)
   }
 }

@@ -80,7 +80,7 @@ export class TapPools {
       const { periodMs } = rulesOf(services)
       return `${services.map((service) => service.name).join(' + ')} from ${periodMs / SECOND_MS} to ${Math.ceil((periodMs * factor) / SECOND_MS)} s`
     })
-    this.#deps.log.warn({ pool: name }, `request_period_in_seconds does not fit into the quota of pool ${name} (requests: ${limits}) and is stretched: ${periods.join(', ')}`)
+    this.#deps.log.warn({ code: 'RequestPeriodStretched', pool: name }, `request_period_in_seconds does not fit into the quota of pool ${name} (requests: ${limits}) and is stretched: ${periods.join(', ')}`)
   }
 }
 

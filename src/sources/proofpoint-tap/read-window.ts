@@ -52,7 +52,7 @@ export async function* readWindow(
     }
     const { received, duplicates, invalidUtf8, queryEndTime, isTooMuch } = opened.result()
     const servedTo = floorToSecond(Math.min(window.to, queryEndTime ?? window.to))
-    if (servedTo <= window.from) throw new TapError('broken', `the API was asked for ${writeWindow(window)} and answers only up to ${writeTime(servedTo)}`)
+    if (servedTo <= window.from) throw new TapError('broken', `the API was asked for ${writeWindow(window)} and answers only up to ${writeTime(servedTo)}`, { code: 'WindowCutShort' })
     pulls.received(received, duplicates)
     if (invalidUtf8 > 0) log.repaired(window, invalidUtf8)
     return { step, last: held, requestedAt, servedTo, isTooMuch }

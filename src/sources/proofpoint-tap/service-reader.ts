@@ -264,7 +264,7 @@ export class ServiceReader implements Traveller {
     return now !== null && now.kind === step.kind && now.window.from === step.window.from ? now : step
   }
 
-  readonly #onWait = (reason: string): void => this.#waits.tell(reason, {}, 'debug')
+  readonly #onWait = (reason: string): void => this.#waits.tell(reason, { code: 'FetchingWaits' }, 'debug')
 
   #isCaughtUp(): boolean {
     const { time, periodMs } = this.#deps

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { Backoff } from '../../pipeline/backoff.ts'
+import type { CodeName } from '../../pipeline/codes.ts'
 import type { Clock } from '../../pipeline/clock.ts'
 import type { Conditions } from '../../pipeline/conditions.ts'
 import type { Hole } from '../../pipeline/unit.ts'
@@ -29,15 +30,15 @@ export class ServiceWaits {
   }
 
   /** Waits after a failure. */
-  async after({ kind, message, retryAfterMs = 0 }: TapError, window: string, signal: AbortSignal): Promise<void> {
+  async after({ kind, message, codeName = 'FetchingWaits', retryAfterMs = 0 }: TapError, window: string, signal: AbortSignal): Promise<void> {
     this.#goodOnes = 0
     const waitMs = Math.max(this.#waitFor(kind), retryAfterMs)
-    this.tell(message, { window, waitMs: Math.round(waitMs) }, kind === 'refused' || kind === 'login' ? 'error' : 'warn')
+    this.tell(message, { code: codeName, window, waitMs: Math.round(waitMs) }, kind === 'refused' || kind === 'login' ? 'error' : 'warn')
     await this.#clock.sleep(waitMs, signal)
   }
 
   /** The service waits for `reason`; it goes on by itself. */
-  tell(reason: string, details: object = {}, level: 'warn' | 'error' | 'debug' = 'warn'): void {
+  tell(reason: string, details: { readonly code: CodeName; readonly window?: string; readonly waitMs?: number }, level: 'warn' | 'error' | 'debug' = 'warn'): void {
     const isNews = this.#conditions.set(this.#part, reason)
     this.#log[isNews ? level : 'debug']({ ...details }, `Waiting, it goes on by itself: ${reason}`)
   }

@@ -73,7 +73,7 @@ export class ThreatReader {
     this.#once = once
     this.#seen = new FingerprintTable(state.seen)
     this.#questions = new ThreatQuestions(this.#seen, (id) => {
-      this.#log.warn(`An event names a threat by what is no id, and it is not asked for: ${JSON.stringify(id.slice(0, 80))}`)
+      this.#log.warn({ code: 'ThreatIdInvalid' }, `An event names a threat by what is no id, and it is not asked for: ${JSON.stringify(id.slice(0, 80))}`)
     })
     this.#kinds = TAP_SERVICES[service.name].arrays
     this.#answers = new ThreatAnswers(this.#kinds.join())
@@ -159,7 +159,7 @@ export class ThreatReader {
     this.#waits.isWell()
     this.#pulls.progressed()
     if (summary === null) {
-      this.#log.warn(`The API does not know the threat ${question.id} (404), which an event names. It is asked for again when one does so tomorrow`)
+      this.#log.warn({ code: 'ThreatUnknown' }, `The API does not know the threat ${question.id} (404), which an event names. It is asked for again when one does so tomorrow`)
     } else {
       const { part, counts } = summary
       this.#pulls.received(counts.received, counts.duplicates)
@@ -178,7 +178,7 @@ export class ThreatReader {
         service: this.#service,
         seen: this.#seen,
         window: this.#window,
-        asking: { isCaughtUp: true, signal: this.#signal, isPatient, onWait: (reason) => this.#waits.tell(reason, {}, 'debug') },
+        asking: { isCaughtUp: true, signal: this.#signal, isPatient, onWait: (reason) => this.#waits.tell(reason, { code: 'FetchingWaits' }, 'debug') },
         answered: () => this.#pulls.answered(),
       })
     } catch (error) {

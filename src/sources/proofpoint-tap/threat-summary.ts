@@ -53,7 +53,7 @@ export async function askForThreat(id: string, request: SummaryRequest): Promise
     for (let part = await reading.next(); part !== null; part = await reading.next()) whole = part
     const { received, duplicates, invalidUtf8 } = reading.summary
     if (received !== 1) {
-      throw new TapError('broken', `the answer is not what the API promises: it is ${received === 0 ? 'empty' : 'more than one JSON object'}`)
+      throw new TapError('broken', `the answer is not what the API promises: it is ${received === 0 ? 'empty' : 'more than one JSON object'}`, { code: 'ApiAnswerMalformed' })
     }
     return { part: whole, counts: { received, duplicates, invalidUtf8 } }
   } catch (error) {

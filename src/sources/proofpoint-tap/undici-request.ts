@@ -52,7 +52,7 @@ export function createHttpClient({ ca, timeouts = {} }: {
 
   return {
     async request({ url, headers, signal }) {
-      if (isClosed) throw new RetryableError('the HTTP client is closed')
+      if (isClosed) throw new RetryableError('the HTTP client is closed', { code: 'ApiUnreachable' })
       opening ??= open()
       let dispatcher: Dispatcher
       try {
@@ -83,7 +83,7 @@ async function readAuthorities(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (error) {
-    throw new RetryableError(`the certificate authorities for base_url (tls.ca) cannot be read: ${describeError(error)}`, { cause: error })
+    throw new RetryableError(`the certificate authorities for base_url (tls.ca) cannot be read: ${describeError(error)}`, { code: 'ApiAuthoritiesUnreadable', cause: error })
   }
 }
 
@@ -109,6 +109,6 @@ function decoderFor(encoding: string): Duplex | null {
     case 'br':
       return createBrotliDecompress()
     default:
-      throw new RetryableError(`the answer comes in an encoding that was not asked for (${encoding.slice(0, 40)})`)
+      throw new RetryableError(`the answer comes in an encoding that was not asked for (${encoding.slice(0, 40)})`, { code: 'ApiAnswerMalformed' })
   }
 }

@@ -19,7 +19,7 @@ export class WindowLog {
   }
 
   read({ window, kind }: Step, servedTo: number, events: number): void {
-    if (servedTo < window.to) this.#log.warn(`The API was asked for ${writeWindow(window)} and answered up to ${writeTime(servedTo)} only; the rest is read later`)
+    if (servedTo < window.to) this.#log.warn({ code: 'WindowCutShort' }, `The API was asked for ${writeWindow(window)} and answered up to ${writeTime(servedTo)} only; the rest is read later`)
     if (kind === 'hole') {
       this.#isHoleUntold = false
       this.#log.info(`The API has served ${writeWindow(window)}, which was a hole`)
@@ -28,13 +28,13 @@ export class WindowLog {
   }
 
   repaired(window: Window, events: number): void {
-    this.#log.warn({ window: writeWindow(window), events }, 'Events held bytes that are not UTF-8; each such byte became U+FFFD')
+    this.#log.warn({ code: 'InvalidUtf8', window: writeWindow(window), events }, 'Events held bytes that are not UTF-8; each such byte became U+FFFD')
   }
 
   /** `isShared`: several services were asked for at once; the hole may be another one's. */
   holeMade(hole: Hole, isShared: boolean): void {
     this.#isHoleUntold = isShared
-    if (isShared) this.#log.warn(`The API cannot serve ${writeWindow(hole)} for several services at once, although it serves what lies behind (${hole.reason}). Reading goes on, and each is asked for it alone`)
+    if (isShared) this.#log.warn({ code: 'SharedHole' }, `The API cannot serve ${writeWindow(hole)} for several services at once, although it serves what lies behind (${hole.reason}). Reading goes on, and each is asked for it alone`)
     else this.#tellHole(hole, hole.reason)
   }
 
@@ -45,7 +45,7 @@ export class WindowLog {
   }
 
   gap({ from, to }: Window, reason: string): void {
-    this.#log.error(`A gap: the events from ${writeTime(from)} to ${writeTime(to)} are lost, because they can no longer be asked for: ${reason}`)
+    this.#log.error({ code: 'Gap' }, `A gap: the events from ${writeTime(from)} to ${writeTime(to)} are lost, because they can no longer be asked for: ${reason}`)
   }
 
   /** `behindMs`: how much is left to read. */
@@ -56,6 +56,6 @@ export class WindowLog {
   }
 
   #tellHole(window: Window, reason: string): void {
-    this.#log.error(`A hole: the API cannot serve ${writeWindow(window)}, although it serves what lies behind (${reason}). Reading goes on; the hole is tried again every hour`)
+    this.#log.error({ code: 'Hole' }, `A hole: the API cannot serve ${writeWindow(window)}, although it serves what lies behind (${reason}). Reading goes on; the hole is tried again every hour`)
   }
 }
