@@ -13,10 +13,13 @@ import type { Connect } from '../sinks/proof/connection.ts'
 import type { HttpRequest } from '../sources/proofpoint-tap/http.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { startHealthServer, type HealthServer } from '../telemetry/health.ts'
+import { HourlyEvents } from '../telemetry/hourly-events.ts'
 import type { Metrics, MetricsOptions } from '../telemetry/metrics.ts'
 import { openBuffer, type OpenOptions } from './buffer.ts'
 import { createOutputs } from './components.ts'
+import { scrubberFor } from './load.ts'
 import { BufferLook } from './look.ts'
+import { pageState } from './page-state.ts'
 import { loadPlugIns } from './plug-ins.ts'
 import { readiness } from './readiness.ts'
 import { beginCounting, readings } from './readings.ts'
@@ -40,6 +43,8 @@ export interface CollectorOptions {
   readonly stop: AbortSignal
   readonly once: boolean
   readonly seams?: Seams
+  /** Hears the port of the status page. */
+  readonly onServing?: (port: number) => void
 }
 
 /**
@@ -47,7 +52,7 @@ export interface CollectorOptions {
  * Throws ConfigurationError (start times, which need the state), FatalError and bugs; with `once` also what could not be reached.
  */
 export async function runCollector(options: CollectorOptions): Promise<void> {
-  const { config, clock, log, counters, stop, once, seams: { request, connect } = {} } = options
+  const { config, clock, log, counters, stop, once, onServing, seams: { request, connect } = {} } = options
   const conditions = new Conditions(() => clock.now())
   const open: { buffer: EventBuffer | null; http: HealthServer | null; sources: readonly Source[]; outputs: readonly Output[] } = {
     buffer: null,
@@ -56,15 +61,23 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
     outputs: [],
   }
   const look = new BufferLook(() => open.buffer)
+  const hours = new HourlyEvents(() => clock.now())
   const metrics = config.http.enabled && !once ? await createMetrics(async () => readings(config, (await look.take()) ?? look.latest, clock.now())) : null
-  if (metrics !== null) counters.tellTo(metrics)
+  if (metrics !== null) {
+    counters.tellTo(metrics)
+    counters.tellTo(hours)
+  }
   beginCounting(config, counters)
   try {
     // Not before the first try of the buffer: a second collector on the folder says who holds it, and nothing about a busy port.
     const startServing = async (): Promise<void> => {
       const { host, port, token } = config.http
       if (metrics === null) return
-      open.http = await startHealthServer({ host, port, token, log, metrics, readiness: () => readiness(config, conditions, look) })
+      const startedAt = clock.now()
+      const scrubber = scrubberFor(config)
+      const state = async (): Promise<string> => scrubber.scrub(JSON.stringify(await pageState({ config, conditions, look, hours, startedAt, now: clock.now() })))
+      open.http = await startHealthServer({ host, port, token, log, metrics, state, readiness: () => readiness(config, conditions, look) })
+      if (open.http.port !== null) onServing?.(open.http.port)
     }
     let serving: Promise<void> | null = null
     const serve = (): Promise<void> => (serving ??= startServing())

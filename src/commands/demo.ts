@@ -40,7 +40,7 @@ async function play(dir: string, stop: AbortController): Promise<number> {
     say('over TLS with client certificates. Every few seconds something goes wrong on purpose. Ctrl-C ends it.')
     say(`The collector's own log: ${logPath}`)
     const telling = tellProgress(counters, simulator, stop.signal)
-    await runCollector({ config, clock: systemClock, log, counters, stop: stop.signal, once: false })
+    await runCollector({ config, clock: systemClock, log, counters, stop: stop.signal, once: false, onServing: (port) => say(`The status page: http://127.0.0.1:${port}/`) })
     await telling
     say(`Stopped. ${simulator.receiver.events} events had arrived, each of them proven before the collector moved on.`)
     return EXIT.ok

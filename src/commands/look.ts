@@ -12,6 +12,7 @@ export class BufferLook {
   #running: Promise<BufferSnapshot> | null = null
   #latest: BufferSnapshot | null = null
   #takenAt = -Infinity
+  #latestAt: number | null = null
 
   /** `buffer` gives null while it is not open. */
   constructor(buffer: () => EventBuffer | null) {
@@ -25,6 +26,11 @@ export class BufferLook {
   /** What the last look that came to its end has found, null before the first. What the buffer does not answer now has hardly changed. */
   get latest(): BufferSnapshot | null {
     return this.#latest
+  }
+
+  /** When that was, epoch milliseconds. */
+  get latestAt(): number | null {
+    return this.#latestAt
   }
 
   /** Null where the buffer is not open, or does not answer in time. */
@@ -47,6 +53,7 @@ export class BufferLook {
       const snapshot = await buffer.snapshot()
       this.#latest = snapshot
       this.#takenAt = systemClock.monotonic()
+      this.#latestAt = systemClock.now()
       return snapshot
     } finally {
       this.#running = null

@@ -64,7 +64,7 @@ function poolsIn({ inputs }: CollectorConfig, snapshot: BufferSnapshot, now: num
 }
 
 /** Read anew each time, for new files count from the next connection. What cannot be read is left out: the output itself says so louder. */
-async function certificatesOf({ outputs }: CollectorConfig): Promise<Reading[]> {
+export async function certificatesOf({ outputs }: Pick<CollectorConfig, 'outputs'>): Promise<Reading[]> {
   const found = await Promise.all(
     outputs.map(async (output): Promise<Reading[]> => {
       const file = certificateOf(output)

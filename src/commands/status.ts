@@ -1,13 +1,9 @@
-import type { CollectorConfig } from '../config/types.ts'
 import type { BufferSnapshot } from '../pipeline/buffer.ts'
 import { describeError } from '../pipeline/errors.ts'
-import type { Window } from '../pipeline/unit.ts'
-import { poolsOf } from '../sources/proofpoint-tap/pools.ts'
-import { asksForWindows } from '../sources/proofpoint-tap/services.ts'
-import { feedName } from '../sources/proofpoint-tap/targets.ts'
 import { readBuffer } from './buffer.ts'
 import { EXIT } from './exit.ts'
 import { load, loggerFor, logWarnings, type ConfigOption } from './load.ts'
+import { reportOf, type Report } from './report.ts'
 import { tellTrouble } from './tell.ts'
 import { table } from './table.ts'
 
@@ -23,59 +19,9 @@ export async function status(options: ConfigOption & { readonly json?: true }): 
     tellTrouble(`The state cannot be read: ${describeError(error)}`, { code: 'StateUnreadable', err: error })
     return EXIT.unreachable
   }
-  const report = describe(config, snapshot, Date.now())
+  const report = reportOf(config, snapshot, Date.now())
   process.stdout.write(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : render(report))
   return EXIT.ok
-}
-
-type Report = ReturnType<typeof describe>
-
-function describe(config: CollectorConfig, snapshot: BufferSnapshot, now: number) {
-  const pieces = (windows: readonly (Window & { readonly reason: string })[]) =>
-    windows.map(({ from, to, reason }) => ({ from: iso(from), to: iso(to), reason }))
-  return {
-    services: config.inputs.flatMap((input) =>
-      input.services.map(({ name }) => {
-        const state = snapshot.services.find(({ inputId, service }) => inputId === input.id && service === name)
-        return {
-          input: input.name,
-          service: name,
-          settled: state === undefined ? null : iso(state.settled),
-          lag_seconds: state === undefined ? null : Math.max(0, Math.round((now - state.settled) / 1000)),
-          last_read: state === undefined || state.readAt === 0 ? null : iso(state.readAt),
-          ...(!asksForWindows({ name }) && { backlog_events: snapshot.outputs.find((output) => output.name === feedName(input, { name }))?.backlogEvents ?? null }),
-          holes: pieces(state?.holes ?? []),
-          gaps: pieces(state?.gaps ?? []),
-        }
-      }),
-    ),
-    pools: poolsOf(config.inputs, snapshot.pools, now),
-    outputs: outputsOf(config, snapshot),
-    buffer: {
-      type: config.buffer.type,
-      size_in_bytes: config.buffer.type === 'embedded' ? snapshot.sizeInBytes : null,
-      max_size_in_bytes: config.buffer.type === 'embedded' ? config.buffer.maxSizeBytes : null,
-      refused_by_the_source: snapshot.sourceDeadLetters,
-    },
-  }
-}
-
-/** Those of the configuration, and those that are off or gone: they may still have a backlog. */
-function outputsOf(config: CollectorConfig, snapshot: BufferSnapshot) {
-  const feeds = config.inputs.flatMap((input) => input.services.map((service) => feedName(input, service)))
-  const configured = new Set([...feeds, ...config.outputs.map(({ name }) => name)])
-  const off = snapshot.outputs.filter(({ name }) => !configured.has(name)).map(({ name }) => ({ name, type: 'off' }))
-  return [...config.outputs, ...off].map(({ name, type }) => {
-    const state = snapshot.outputs.find((output) => output.name === name)
-    return {
-      output: name,
-      type,
-      backlog_events: state?.backlogEvents ?? null,
-      last_proof: state === undefined || state.provenAt === 0 ? null : iso(state.provenAt),
-      dead_letters: state?.deadLetters ?? 0,
-      missed_events: state?.missedEvents ?? 0,
-    }
-  })
 }
 
 function render(report: Report): string {
@@ -128,7 +74,6 @@ function render(report: Report): string {
   ].join('')
 }
 
-const iso = (time: number): string => new Date(time).toISOString()
 const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MB`
 
 function duration(seconds: number): string {

@@ -27,6 +27,7 @@ export const CODES = {
   StandingBy: 111,
   LogLinesMissing: 112,
   InternalEventsWait: 113,
+  HttpWithoutToken: 114,
 
   // 200 to 299: before a pull
   RequestPeriodStretched: 200,

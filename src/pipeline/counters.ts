@@ -37,14 +37,14 @@ export interface Meter {
   note<N extends keyof Noted>(name: N, labels: Noted[N], value: number): void
 }
 
-/** The one seam through which the parts tell what happens. It keeps the sums, which the demo's lines read, and hands everything on to a meter. */
+/** The one seam through which the parts tell what happens. It keeps the sums, which the demo's lines read, and hands everything on to meters. */
 export class Counters implements Meter {
   readonly #values = new Map<string, { readonly name: string; readonly labels: Readonly<Record<string, string>>; value: number }>()
-  #meter: Meter | null = null
+  readonly #meters: Meter[] = []
 
   /** From here on `meter` hears everything as well. */
   tellTo(meter: Meter): void {
-    this.#meter = meter
+    this.#meters.push(meter)
   }
 
   add<N extends keyof Counted>(name: N, labels: Counted[N], amount = 1): void {
@@ -52,15 +52,15 @@ export class Counters implements Meter {
     const known = this.#values.get(key)
     if (known === undefined) this.#values.set(key, { name, labels: { ...labels }, value: amount })
     else known.value += amount
-    this.#meter?.add(name, labels, amount)
+    for (const meter of this.#meters) meter.add(name, labels, amount)
   }
 
   observe<N extends keyof Measured>(name: N, labels: Measured[N], seconds: number): void {
-    this.#meter?.observe(name, labels, seconds)
+    for (const meter of this.#meters) meter.observe(name, labels, seconds)
   }
 
   note<N extends keyof Noted>(name: N, labels: Noted[N], value: number): void {
-    this.#meter?.note(name, labels, value)
+    for (const meter of this.#meters) meter.note(name, labels, value)
   }
 
   /** The sum over all counters of this name whose labels include the given ones. */

@@ -135,7 +135,7 @@ async function waitBeyond({ output, buffer, clock, log, conditions }: DeliverOpt
 /** The endpoint is probed before the first shipment, and until it answers. */
 async function checked({ output, sink, clock, log, conditions }: DeliverOptions, signal: AbortSignal): Promise<void> {
   const backoff = retryBackoff()
-  conditions.set(output, 'connecting')
+  conditions.set(output, 'connecting', { isError: false })
   for (;;) {
     try {
       await sink.check(signal)

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import type { Gap, Hole } from '../pipeline/unit.ts'
+import { isLoopback, StatusPage } from './page/status-page.ts'
 
 export interface Readiness {
   readonly ready: boolean
@@ -22,8 +23,8 @@ export interface HealthServer {
 
 /**
  * `/healthz` is 200 while the process lives, `/readyz` 503 with the reasons while a service or an output cannot make progress, `/metrics` what
- * Prometheus scrapes. Where a token is set, whoever does not send it as `Authorization: Bearer ...` learns the verdict of `/readyz` alone, for probes
- * need no more and the reasons name hosts, and gets no metrics.
+ * Prometheus scrapes, `/` the status page. Where a token is set, whoever does not send it as `Authorization: Bearer ...` learns the verdict of `/readyz` alone, for probes
+ * need no more and the reasons name hosts, and gets neither metrics nor what the page shows.
  */
 export async function startHealthServer(options: {
   readonly host: string
@@ -32,10 +33,13 @@ export async function startHealthServer(options: {
   readonly log: Logger
   readonly readiness: () => Promise<Readiness>
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
+  /** What the status page shows, as JSON text in one line. */
+  readonly state: () => Promise<string>
 }): Promise<HealthServer> {
   const { host, port, token, log, readiness, metrics } = options
+  const page = new StatusPage({ read: options.state, host, hasToken: token !== null })
   const server = createServer((request, response) => {
-    const path = (request.url ?? '/').split('?')[0]
+    const [path = '/'] = (request.url ?? '/').split('?')
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD')
       answer(response, 405, { error: 'only GET and HEAD are served' })
@@ -59,7 +63,9 @@ export async function startHealthServer(options: {
           answer(response, 500, { error: 'the metrics cannot be told; the log says why' })
         },
       )
-    } else answer(response, 404, { error: 'not found; there are /healthz, /readyz and /metrics' })
+    } else if (!page.handle(request, response, path, () => isTrusted(request, token))) {
+      answer(response, 404, { error: 'not found; there are /, /healthz, /readyz and /metrics' })
+    }
   })
   server.headersTimeout = 10_000
   server.requestTimeout = 10_000
@@ -75,11 +81,19 @@ export async function startHealthServer(options: {
   server.unref()
   // listening on TCP, so it is no pipe's name
   const actual = (server.address() as AddressInfo).port
-  log.info({ host, port: actual }, `Health at http://${host.includes(':') ? `[${host}]` : host}:${actual}/readyz`)
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${actual}`
+  log.info({ host, port: actual }, `Health at ${url}/readyz, the status page at ${url}/`)
+  if (token === null && !isLoopback(host)) {
+    log.warn(
+      { code: 'HttpWithoutToken', host, port: actual },
+      `Whoever reaches ${host}:${actual} sees the status and the metrics, with names of hosts and errors: set globals.http.token, or host to 127.0.0.1`,
+    )
+  }
   return {
     port: actual,
     close: () =>
       new Promise((resolve) => {
+        page.close()
         server.close(() => resolve())
         server.closeAllConnections()
       }),

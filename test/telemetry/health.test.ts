@@ -11,7 +11,8 @@ const WAITING: Readiness = {
 }
 
 async function serve(token: string | null, readiness: () => Promise<Readiness> = async () => WAITING, text = async () => 'up 1\n'): Promise<string> {
-  const server = await startHealthServer({ host: '127.0.0.1', port: 0, token, log: silent, readiness, metrics: { contentType: 'text/plain; version=0.0.4', text } })
+  const metrics = { contentType: 'text/plain; version=0.0.4', text }
+  const server = await startHealthServer({ host: '127.0.0.1', port: 0, token, log: silent, readiness, metrics, state: async () => '{}' })
   onTestFinished(() => server.close())
   return `http://127.0.0.1:${server.port ?? 0}`
 }
@@ -61,5 +62,5 @@ test('metrics that cannot be told are an error of the server, whose reason stays
 test('only reading is served', async () => {
   const url = await serve(null)
   expect((await fetch(`${url}/readyz`, { method: 'POST' })).status).toBe(405)
-  expect((await fetch(`${url}/`)).status).toBe(404)
+  expect((await fetch(`${url}/nothing`)).status).toBe(404)
 })

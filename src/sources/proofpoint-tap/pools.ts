@@ -99,7 +99,7 @@ export function poolsOf(
   inputs: readonly TapInputConfig[],
   saved: BufferSnapshot['pools'],
   now: number,
-): { input: string; pool: PoolName; remaining: number | null; limit: number | null; used: number }[] {
+): { input: string; pool: PoolName; remaining: number | null; limit: number | null; used: number; free_at: string | null }[] {
   return inputs.flatMap((input) => {
     const names = new Set(input.services.map(({ name }) => TAP_SERVICES[name].pool))
     return [...names].map((pool) => {
@@ -109,7 +109,7 @@ export function poolsOf(
       use.load(saved.find((entry) => entry.pool === key)?.minutes ?? [])
       const remaining = use.remaining(now)
       const tightest = use.limits.find(({ periodMs, requests }) => Math.max(0, requests - use.used(periodMs, now)) === remaining)
-      return { input: input.name, pool, remaining, limit: tightest?.requests ?? null, used: use.used(DAY_MS, now) }
+      return { input: input.name, pool, remaining, limit: tightest?.requests ?? null, used: use.used(DAY_MS, now), free_at: remaining === null ? null : new Date(use.freeAt(now)).toISOString() }
     })
   })
 }

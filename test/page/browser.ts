@@ -1,0 +1,49 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest'
+
+const INSTALL = fileURLToPath(new URL('../../scripts/install-chromium.sh', import.meta.url))
+
+/** Without Chromium a developer goes without, and the run says so; a build fails. */
+export const describeBrowser = describe.skipIf(process.env.CI === undefined && spawnSync('bash', [INSTALL, '--check'], { stdio: 'ignore' }).status !== 0)
+
+/** A real browser. As root its sandbox does not work; it sees nothing but this machine's pages. */
+export function startBrowser(): Promise<Browser> {
+  const executablePath = execFileSync('bash', [INSTALL], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' }).trim()
+  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] })
+}
+
+/** One browser for all tests of the describe block; each page is a new user, and a complaint of the browser fails its test. */
+export function useBrowser(): (url: string, options?: BrowserContextOptions & { readonly mayComplain?: RegExp }) => Promise<Page> {
+  let browser: Browser | null = null
+  beforeAll(async () => {
+    browser = await startBrowser()
+  })
+  afterAll(async () => browser?.close())
+  return async (url, { mayComplain, ...options } = {}) => {
+    if (browser === null) throw new Error('the browser has not started')
+    const context = await browser.newContext({ timezoneId: 'Asia/Tokyo', locale: 'en-GB', ...options })
+    const complaints: string[] = []
+    const page = await context.newPage()
+    page.setDefaultTimeout(20_000)
+    page.on('pageerror', (error) => complaints.push(error.message))
+    page.on('console', (message) => {
+      if (message.type() === 'error' && mayComplain?.test(message.text()) !== true) complaints.push(message.text())
+    })
+    page.on('request', (request) => {
+      if (new URL(request.url()).host !== new URL(url).host && !request.url().startsWith('data:')) complaints.push(`a request to ${request.url()}`)
+    })
+    onTestFinished(async () => {
+      await context.close()
+      expect(complaints).toEqual([])
+    })
+    await page.goto(url)
+    return page
+  }
+}
+
+/** The card of a service, an output, a pool or the buffer, once it says all of this. */
+export async function cardSays(page: Page, part: string, ...texts: readonly (string | RegExp)[]): Promise<void> {
+  for (const text of texts) await page.locator(`[data-part="${part}"]`).filter({ hasText: text }).waitFor()
+}
