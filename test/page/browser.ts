@@ -1,18 +1,10 @@
-import { execFileSync, spawnSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
+import { spawnSync } from 'node:child_process'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest'
-
-const INSTALL = fileURLToPath(new URL('../../scripts/install-chromium.sh', import.meta.url))
+import { INSTALL, startBrowser } from './chromium.ts'
 
 /** Without Chromium a developer goes without, and the run says so; a build fails. */
 export const describeBrowser = describe.skipIf(process.env.CI === undefined && spawnSync('bash', [INSTALL, '--check'], { stdio: 'ignore' }).status !== 0)
-
-/** A real browser. As root its sandbox does not work; it sees nothing but this machine's pages. */
-export function startBrowser(): Promise<Browser> {
-  const executablePath = execFileSync('bash', [INSTALL], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' }).trim()
-  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] })
-}
 
 /** One browser for all tests of the describe block; each page is a new user, and a complaint of the browser fails its test. */
 export function useBrowser(): (url: string, options?: BrowserContextOptions & { readonly mayComplain?: RegExp }) => Promise<Page> {
