@@ -1,5 +1,5 @@
 // Takes the pictures of the status page in docs/images: the built collector, the simulator, a real browser.
-// Usage: npm run build && node scripts/screenshots.ts
+// Usage: npm run build && npm run screenshots
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
