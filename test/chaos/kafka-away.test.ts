@@ -29,7 +29,7 @@ describeOwnBroker('a broker that is away', () => {
     await world.allArrive(readableUntil() - MINUTE_MS)
     const asked = world.model.log.entries.length
     await broker.stop('SIGKILL')
-    await collector.logged(/^(?:Fetching waits|The inputs wait)/)
+    await collector.logged(/\] (?:Fetching waits|The inputs wait)/)
     const memory = memoryOf(collector)
     const status = world.run(['status'])
     await wait(OUTAGE_MS)
