@@ -140,8 +140,8 @@ describe('what status shows', () => {
     const input = inputConfig({ services: [serviceConfig('clicksBlocked'), serviceConfig('clicksPermitted'), serviceConfig('messagesBlocked')] })
     const saved = [{ pool: poolKey(input, 'siem'), minutes: [[minuteOf(START - HOUR), 200], [minuteOf(START - 2 * DAY), 900]] as const }]
     expect(poolsOf([input], saved, START)).toEqual([
-      { input: 'tap', pool: 'siem', remaining: 1_600, limit: 1_800, used: 200 },
-      { input: 'tap', pool: 'clicks_permitted', remaining: 1_800, limit: 1_800, used: 0 },
+      { input: 'tap', pool: 'siem', remaining: 1_600, limit: 1_800, used: 200, free_at: '2026-11-20T00:00:00.000Z' },
+      { input: 'tap', pool: 'clicks_permitted', remaining: 1_800, limit: 1_800, used: 0, free_at: '2026-11-20T00:00:00.000Z' },
     ])
     expect(poolsOf([{ ...input, requestsLimits: [] }], saved, START)[0]).toMatchObject({ remaining: null, limit: null, used: 200 })
   })
