@@ -118,7 +118,7 @@ describe('run --once', () => {
     const { code, stdout, stderr } = await world.run(['run', '--once'])
     expect(code).toBe(1)
     expect(stderr).toBe('')
-    expect(stdout).toContain('login refused (401): check inputs.proofpoint_tap.credentials')
+    expect(stdout).toMatch(/"msg":"ApiLoginRefused \[CODE:0401\] [^"]*login refused \(401\): check inputs\.proofpoint_tap\.credentials/)
     expect(stdout).not.toContain('another-password')
     expect(world.model.log.entries.length).toBeLessThanOrEqual(4)
   })

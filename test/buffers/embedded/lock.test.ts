@@ -6,7 +6,7 @@ import { openDeadLettersBeside } from '../../../src/buffers/embedded/dead-letter
 import { openEmbeddedBuffer } from '../../../src/buffers/embedded/embedded.ts'
 import { readSnapshot } from '../../../src/buffers/embedded/reader.ts'
 import { RetriesTakenError } from '../../../src/pipeline/dead-letters.ts'
-import { FatalError } from '../../../src/pipeline/errors.ts'
+import { codeOf, FatalError } from '../../../src/pipeline/errors.ts'
 import { numbered, readShipment, unitOf } from '../../contract/buffer-units.ts'
 import { startChild } from './child.ts'
 import { openFor, optionsFor, temporaryFolder } from './fixtures.ts'
@@ -35,7 +35,10 @@ test('kill -9 frees the folder, and nothing that was appended is gone', async ()
 test('the folder is held against this process too, and free after close', async () => {
   const dir = temporaryFolder()
   const first = await openFor(dir)
-  await expect(openEmbeddedBuffer(optionsFor(dir))).rejects.toThrow(`in use by process ${process.pid}`)
+  const refused: unknown = await openEmbeddedBuffer(optionsFor(dir)).catch((error: unknown) => error)
+  expect(refused).toMatchObject({ message: expect.stringContaining(`in use by process ${process.pid}`) as string })
+  // The code has come out of the thread with it.
+  expect(codeOf(refused)).toBe('FolderInUse')
   await expect(openEmbeddedBuffer(optionsFor(dir, { inThread: true }))).rejects.toThrow(/in use by/)
   // Neither the attempts nor a reader have dropped the holder's locks.
   await readSnapshot(dir)
