@@ -8,7 +8,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/kafka-setup.ts'],
     // An end-to-end test waits for half of its time: for a proof, a window that may be read, a broker that comes back.
-    maxWorkers: Math.ceil(availableParallelism() * 1.5),
+    maxWorkers: availableParallelism() * 2,
     testTimeout: 30_000,
     // Brokers are started in hooks; `startBroker` itself gives up after 60 s and says why.
     hookTimeout: 90_000,
