@@ -30,7 +30,7 @@ export async function main(args: readonly string[]): Promise<number> {
       exitCode = await (await import('./run.ts')).run(options)
     })
   withConfig(verb('validate', 'check the configuration, the certificates and the state'))
-    .option('--connect', 'also log in to the API (one counted request for each pool) and open every output')
+    .option('--connect', 'also log in to the API (one counted request for each pool), and open every output and the buffer; sends no events')
     .action(async (options: { config?: string; connect?: true }) => {
       exitCode = await (await import('./validate.ts')).validate(options)
     })
@@ -39,12 +39,11 @@ export async function main(args: readonly string[]): Promise<number> {
     .action(async (options: { config?: string; json?: true }) => {
       exitCode = await (await import('./status.ts')).status(options)
     })
-  withConfig(verb('reset', 'move a service to another start; the collector must be stopped'))
-    .requiredOption('--service <name>', 'clicksBlocked, or input/clicksBlocked; may be repeated', collectNames, [])
+  withConfig(verb('reset', 'move services to another start, at most 7 days back; the collector must be stopped'))
+    .requiredOption('--service <name>', 'clicksBlocked, or input/clicksBlocked; may be repeated', collectNames)
     .requiredOption('--to <time>', 'the new start, UTC, for instance 2026-11-20T00:00:00Z', time)
     .option('--yes', 'do not ask')
-    .action(async (options: { config?: string; service: string[]; to: number; yes?: true }, command: Command) => {
-      if (options.service.length === 0) command.error("error: required option '--service <name>' not specified")
+    .action(async (options: { config?: string; service: string[]; to: number; yes?: true }) => {
       exitCode = await (await import('./reset.ts')).reset(options)
     })
   withConfig(verb('move', 'carry all from a Kafka buffer back to the embedded one; the collector must be stopped'))
@@ -54,8 +53,8 @@ export async function main(args: readonly string[]): Promise<number> {
       exitCode = await (await import('./move.ts')).move(options)
     })
   withConfig(verb('dead-letters', 'list what could not be delivered, send it again or drop it; also beside a running collector'))
-    .addArgument(new Argument('<action>').choices(['list', 'retry', 'drop']))
-    .option('--output <name>', 'only what this output has refused; may be repeated', collectNames, [])
+    .addArgument(new Argument('<action>', 'what to do with them').choices(['list', 'retry', 'drop']))
+    .addOption(names('--output <name>', 'only what this output has refused; may be repeated'))
     .option('--json', 'with list: one JSON object a line, with the whole event')
     .action(async (action: 'list' | 'retry' | 'drop', options: { config?: string; output: string[]; json?: true }, command: Command) => {
       if (options.json === true && action !== 'list') command.error("error: option '--json' only goes with 'list'")
@@ -64,10 +63,10 @@ export async function main(args: readonly string[]): Promise<number> {
   withConfig(verb('replay', 'send events again out of the buffer; also beside a running collector'))
     .requiredOption('--from <time>', 'of the first events, UTC, for instance 2026-11-20T00:00:00Z', time)
     .requiredOption('--to <time>', 'behind the last ones', time)
-    .option('--service <name>', 'only these; clicksBlocked, or input/clicksBlocked; may be repeated', collectNames, [])
-    .option('--output <name>', 'only to these; may be repeated', collectNames, [])
+    .addOption(names('--service <name>', 'only these; clicksBlocked, or input/clicksBlocked; may be repeated'))
+    .addOption(names('--output <name>', 'only to these; may be repeated'))
     .addOption(new Option('--by <which>', 'what the times mean: when the collector fetched an event, or when the click or message was').choices(['pull-time', 'event-time']).default('pull-time'))
-    .option('--rate <events>', 'to each output at most so many a second', eventsPerSecond)
+    .option('--rate <events>', 'to each output at most so many a second (default: as fast as it takes them)', eventsPerSecond)
     .option('--resume <id>', 'go on with one that was interrupted, with the same options')
     .option('--dry-run', 'count, and send nothing')
     .action(async (options: ReplayOptions) => {
@@ -118,6 +117,11 @@ function eventsPerSecond(text: string): number {
   return value
 }
 
-function collectNames(value: string, earlier: string[]): string[] {
+/** May be left out. */
+function names(flags: string, description: string): Option {
+  return new Option(flags, description).argParser(collectNames).default([], 'all')
+}
+
+function collectNames(value: string, earlier: readonly string[] = []): string[] {
   return [...earlier, value]
 }

@@ -31,7 +31,7 @@ export class TopicsMissingError extends FatalError {
   constructor(missing: readonly string[], areAll: boolean) {
     super(
       `these topics do not exist: ${missing.join(', ')}. ${areAll ? '' : 'Others of this topic_prefix do, so these were deleted with what they held. '}` +
-        'A start makes them; with create_topics: false they must be made first, with the settings that the README names, and a user without the right to see them is told the same',
+        'A start makes them; with create_topics: false they must be made first, with the settings in docs/kafka.md, and a user without the right to see them is told the same',
       { code: 'KafkaTopicsMissing' },
     )
     this.areAll = areAll
@@ -82,7 +82,7 @@ export function explainKafkaError(error: unknown, doing: string, settings = 'buf
     return new FatalError(`${message}. Set buffer.config.replication_factor to no more than there are brokers`, { code: 'KafkaReplicationFactor', cause })
   if (has(TOO_LARGE)) return new FatalError(`${message}. Raise max.message.bytes of the topic`, { code: 'KafkaRecordTooLarge', cause })
   if (types.some((type) => type.endsWith('AUTHORIZATION_FAILED')))
-    return new FatalError(`${message}. This user lacks a right; the README says which it needs (Rights)`, { code: 'KafkaRightMissing', cause })
+    return new FatalError(`${message}. This user lacks a right; docs/kafka.md says which it needs (Rights)`, { code: 'KafkaRightMissing', cause })
   if (has(FATAL)) return new FatalError(message, { code: 'KafkaSettingRefused', cause })
   if (has(NO_TOPIC)) return new RetryableError(`${message}. If it goes on, a topic was deleted, or this user lacks a right`, { code: 'KafkaTopicsMissing', cause })
   return new RetryableError(message, { code: isTlsFailure(cause) ? 'KafkaTlsFailed' : 'KafkaUnavailable', cause })

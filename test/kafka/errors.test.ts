@@ -57,7 +57,7 @@ test('what happened to new topics is told, and not that something did', () => {
 
 test('what a user may not do leads to the rights', () => {
   for (const type of ['GROUP_AUTHORIZATION_FAILED', 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED'])
-    expect(explainKafkaError(retried(protocolError(type)), 'writing').message).toBe(`writing: the broker says ${type}. This user lacks a right; the README says which it needs (Rights)`)
+    expect(explainKafkaError(retried(protocolError(type)), 'writing').message).toBe(`writing: the broker says ${type}. This user lacks a right; docs/kafka.md says which it needs (Rights)`)
 })
 
 test('the broker is named once', () => {

@@ -116,7 +116,7 @@ describe('over TLS', () => {
   })
 })
 
-/** The README says what a server must allow: this is why. */
+/** docs/outputs.md says what a server must allow: this is why. */
 describe('events above the limits that a server has by itself', () => {
   test.skipIf(isMissing('syslog-ng'))('syslog-ng ends the connection at a frame above 64 KiB: nothing counts as delivered', async () => {
     const server = await SYSLOG_NG_TCP.start(authority, certificate, { limits: 'its own' })

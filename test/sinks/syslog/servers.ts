@@ -4,7 +4,7 @@ import type { Authority, Issued } from '../../../src/simulator/certificates.ts'
 import { makePlace, modulePath, startProgram, type Place, type Program, type Running } from '../../integration/receivers/programs.ts'
 
 export interface ServerOptions {
-  /** Above what its own defaults allow. Default: as the README advises, for events of any size. */
+  /** Above what its own defaults allow. Default: as docs/outputs.md advises, for events of any size. */
   readonly limits?: 'advised' | 'its own'
 }
 
