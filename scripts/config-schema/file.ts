@@ -12,11 +12,11 @@ import { KAFKA as KAFKA_OUTPUT } from '../../src/config/kafka-output.ts'
 import { LIMIT } from '../../src/config/limits.ts'
 import { FILE } from '../../src/config/load.ts'
 import type { OutputTypeName } from '../../src/config/output-types.ts'
-import { NOT_YET as OUTPUTS_NOT_YET, OUTPUT, RENAMED } from '../../src/config/outputs.ts'
+import { NOT_HERE as OUTPUTS_NOT_HERE, OUTPUT, RENAMED } from '../../src/config/outputs.ts'
 import { REDACT } from '../../src/config/redact.ts'
 import { RELAY } from '../../src/config/relay.ts'
 import { CREDENTIALS as S3_CREDENTIALS, S3 } from '../../src/config/s3.ts'
-import { NOT_YET as SERVICES_NOT_YET, SERVICE, SERVICE_NAMES } from '../../src/config/services.ts'
+import { NOT_HERE as SERVICES_NOT_HERE, SERVICE, SERVICE_NAMES } from '../../src/config/services.ts'
 import { SYSLOG, TLS as SYSLOG_TLS } from '../../src/config/syslog.ts'
 import { TLS_FILES } from '../../src/config/tls-files.ts'
 import type { TransformTypeName } from '../../src/config/transform-types.ts'
@@ -66,7 +66,7 @@ const transforms: Schema = {
 /** `type` is a built-in one, a plug-in's, or read from elsewhere; names of the old collector that are called otherwise here are none of them. */
 function outputs(): Schema {
   const types = Object.keys(OUTPUTS)
-  const own = { description: 'A file of your own, such as ./my-sink.mjs, or an npm package.', ...SCALAR, not: { enum: [...Object.keys(RENAMED), ...OUTPUTS_NOT_YET] } }
+  const own = { description: 'A file of your own, such as ./my-sink.mjs, or an npm package.', ...SCALAR, not: { enum: [...Object.keys(RENAMED), ...OUTPUTS_NOT_HERE] } }
   const entry = schemaOf(OUTPUT, {
     config: { schema: ANYTHING },
     services: { schema: { description: 'Only these services; left out: all.', type: ['array', 'null'], items: SCALAR, minItems: 1 } },
@@ -86,7 +86,7 @@ function inputs(): Schema {
   const services = {
     type: 'object',
     minProperties: 1,
-    properties: { ...Object.fromEntries(SERVICE_NAMES.map((name) => [name, service])), ...Object.fromEntries(SERVICES_NOT_YET.map((name) => [name, OLD_NAME])) },
+    properties: { ...Object.fromEntries(SERVICE_NAMES.map((name) => [name, service])), ...Object.fromEntries(SERVICES_NOT_HERE.map((name) => [name, OLD_NAME])) },
     additionalProperties: false,
   }
   const entry = schemaOf(INPUT, {

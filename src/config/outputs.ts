@@ -11,11 +11,8 @@ import { readTransforms } from './transforms.ts'
 import type { OutputCommon, OutputConfig } from './types.ts'
 
 const CHOICE = `${BUILT_IN_OUTPUTS.slice(0, -1).join(', ')} or ${BUILT_IN_OUTPUTS.at(-1) ?? ''}`
-/**
- * Known from the old collector or from what is planned. To take one for a typing error, or to leave it out silently,
- * would both be wrong.
- */
-export const NOT_YET = ['sidecar']
+/** Types of the old collector without their like here. To take one for a typing error, or to leave it out silently, would both be wrong. */
+export const NOT_HERE = ['sidecar']
 /** Types of the old collector that have another name here. */
 export const RENAMED: Readonly<Record<string, string>> = { in_house_relay: 'relay', stdout: 'console' }
 
@@ -112,7 +109,7 @@ function readType(output: Node, path: string, context: Context): string | null {
 
 function whatIsWrong({ text: type, foreign }: ReadScalar): string | null {
   if (Object.hasOwn(RENAMED, type)) return `; it is called ${RENAMED[type] ?? ''} here`
-  if (NOT_YET.includes(type)) return '; outputs of this type are not available in this version'
+  if (NOT_HERE.includes(type)) return '; this type of the old collector has no like here, so remove the output'
   const near = isFile(type) ? null : nearest(type, BUILT_IN_OUTPUTS)
   if (near !== null) return ` (did you mean ${near}?)`
   // What comes from there may be a secret, and the name of a plug-in is shown wherever it fails.

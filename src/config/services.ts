@@ -9,7 +9,7 @@ import type { Report } from './report.ts'
 import { parseTime } from './start-time.ts'
 
 /** Services of the old collector that this one does not have. */
-export const NOT_YET = ['campaigns', 'people_vap', 'people_topclicks']
+export const NOT_HERE = ['campaigns', 'people_vap', 'people_topclicks']
 
 const THREAT_STATUSES = ['active', 'cleared', 'falsePositive'] as const
 const THREAT_TYPES = ['url', 'attachment', 'messageText'] as const
@@ -62,7 +62,7 @@ export function readServices(node: Node | undefined, path: string, context: Cont
   for (const [name, entry] of node.entries) {
     const below = join(path, name)
     if (isServiceName(name)) services.push(readService(name, entry, below, context))
-    else if (NOT_YET.includes(name)) report.warning(below, 'is a service of the old collector that this one does not have; it does not run')
+    else if (NOT_HERE.includes(name)) report.warning(below, 'is a service of the old collector that this one does not have; it does not run')
     else {
       const near = nearest(name, SERVICE_NAMES)
       report.problem(below, `is not a known service; ${near === null ? `known are ${SERVICE_NAMES.join(', ')}` : `did you mean ${near}?`}`)
