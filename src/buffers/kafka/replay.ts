@@ -181,13 +181,27 @@ class KafkaReplay implements ReplayStore {
   }
 }
 
-/** Of the first events of each partition; null where there are none. */
+/**
+ * Of the first event of each partition, which may stand far behind what is none: a killed collector's transaction, another program's records. Null where
+ * none can be read now.
+ */
 async function oldestPullOf(reader: PartitionReader, start: Offsets, end: Offsets): Promise<number | null> {
+  let oldest: number | null = null
   const positions = new Map([...start].filter(([partition, offset]) => offset < (end.get(partition) ?? 0)))
-  if (positions.size === 0) return null
-  const pages = await reader.fetch(positions, { maxBytes: LOOK_BYTES, maxWaitMs: LOOK_MS, minBytes: 1, signal: NEVER })
-  const pulls = pages.flatMap((page) =>
-    [...batchesOf(page, Infinity, () => ({ events: 1, bytes: 0 }), () => undefined)].flatMap(({ batch }) => (batch === null ? [] : [batch.pulledAt])),
-  )
-  return pulls.length === 0 ? null : Math.min(...pulls)
+  while (positions.size > 0) {
+    const pages = await reader.fetch(positions, { maxBytes: LOOK_BYTES, maxWaitMs: LOOK_MS, minBytes: 1, signal: NEVER })
+    for (const page of pages) {
+      const pull = firstPullOf(page)
+      if (pull !== null) oldest = Math.min(oldest ?? Infinity, pull)
+      // Behind it an open transaction hides what there is.
+      if (pull !== null || page.nextOffset >= page.lastStableOffset) positions.delete(page.partition)
+      else positions.set(page.partition, page.nextOffset)
+    }
+  }
+  return oldest
+}
+
+function firstPullOf(page: FetchedPartition): number | null {
+  for (const { batch } of batchesOf(page, Infinity, () => ({ events: 1, bytes: 0 }), () => undefined)) if (batch !== null) return batch.pulledAt
+  return null
 }
