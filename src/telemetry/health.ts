@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import type { Gap, Hole } from '../pipeline/unit.ts'
+import { limitConnections, together, withoutFloods } from './connections.ts'
 import { isLoopback, StatusPage } from './page/status-page.ts'
 
 export interface Readiness {
@@ -36,9 +37,11 @@ export async function startHealthServer(options: {
   /** What the status page shows, as JSON text in one line. */
   readonly state: () => Promise<string>
 }): Promise<HealthServer> {
-  const { host, port, token, log, readiness, metrics } = options
-  const page = new StatusPage({ read: options.state, host, hasToken: token !== null })
-  const server = createServer((request, response) => {
+  const { host, port, token, log, metrics } = options
+  const readiness = together(options.readiness)
+  const metricsText = together(() => metrics.text())
+  const page = new StatusPage({ read: together(options.state), host, hasToken: token !== null })
+  const serve = (request: IncomingMessage, response: ServerResponse): void => {
     const [path = '/'] = (request.url ?? '/').split('?')
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD')
@@ -56,7 +59,7 @@ export async function startHealthServer(options: {
       response.setHeader('www-authenticate', 'Bearer')
       answer(response, 401, { error: 'the metrics are for whoever sends the token of globals.http as Authorization: Bearer TOKEN' })
     } else if (path === '/metrics') {
-      metrics.text().then(
+      metricsText().then(
         (text) => send(response, 200, metrics.contentType, text),
         (error: unknown) => {
           log.error({ code: 'MetricsBug', err: error, stack: error instanceof Error ? error.stack : undefined }, 'A bug: the metrics cannot be told')
@@ -66,9 +69,9 @@ export async function startHealthServer(options: {
     } else if (!page.handle(request, response, path, () => isTrusted(request, token))) {
       answer(response, 404, { error: 'not found; there are /, /healthz, /readyz and /metrics' })
     }
-  })
-  server.headersTimeout = 10_000
-  server.requestTimeout = 10_000
+  }
+  const server = createServer(withoutFloods(serve))
+  limitConnections(server)
   try {
     await listen(server, port, host)
   } catch (error) {
