@@ -26,18 +26,18 @@ export async function createPlugInTransform(plugIn: PlugInConfig, context: Omit<
 /** What is not a batch would be lost, or go out as something that nobody sent. */
 function checked(result: unknown, given: Batch): Batch | null {
   if (result === null) return null
-  if (result === given) return given
   if (result instanceof Promise) {
     result.catch(() => undefined)
     throw new TypeError('it gave a promise; a transform gives its batch, or null, at once')
   }
   const { lines, fingerprints } = typeof result === 'object' ? partOf(result) : { lines: null, fingerprints: null }
   if (!(lines instanceof Uint8Array) || !(fingerprints instanceof Uint8Array)) throw new TypeError('it gave neither a batch nor null')
+  if (lines.length === 0) return null
   const count = countLines(lines)
-  if (count === 0) return null
   if (lines.at(-1) !== NEWLINE || fingerprints.length !== count * FINGERPRINT_BYTES)
     throw new TypeError(`it gave ${count} lines and ${fingerprints.length} bytes of fingerprints; every line ends with a line feed and has ${FINGERPRINT_BYTES} of them`)
-  return { ...given, lines, fingerprints }
+  // The batch that was read may have come back with other lines in it.
+  return result === given ? given : { ...given, lines, fingerprints }
 }
 
 function partOf(result: object): { readonly lines: unknown; readonly fingerprints: unknown } {

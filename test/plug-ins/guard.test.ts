@@ -162,6 +162,8 @@ describe('a transform that is a plug-in', () => {
     ['lines without fingerprints', '(batch) => ({ lines: batch.lines })', 'it gave neither a batch nor null'],
     ['more fingerprints than lines', '(batch) => ({ ...batch, lines: batch.lines.slice(0, 8) })', 'it gave 1 lines and 32 bytes of fingerprints'],
     ['half a line', '(batch) => ({ ...batch, lines: batch.lines.slice(0, -1) })', 'every line ends with a line feed'],
+    ['half of its only line', '(batch) => ({ lines: batch.lines.slice(0, 4), fingerprints: batch.fingerprints.slice(0, 16) })', 'it gave 0 lines and 16 bytes'],
+    ['the batch itself with other lines in it', '(batch) => Object.assign(batch, { lines: batch.lines.slice(0, 8) })', 'it gave 1 lines and 32 bytes'],
     ['an error', `() => { throw new Error('broken') }`, 'plug-in ./own.mjs: broken'],
   ])('that gives %s fails the shipment with its name', async (_name, transform, message) => {
     const guarded = await createPlugInTransform(await plugIn(`export const createTransform = () => ${transform}`), context())
