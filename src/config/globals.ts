@@ -110,7 +110,16 @@ export function httpComponent(host: string): Component<HttpValues> {
       enabled: { doc: 'whether there is a status page', format: 'tap_yes_or_no', default: true },
       host: { doc: 'the address to listen on', format: 'tap_text', default: host, pattern: /^[^\s/]+$/, expected: 'a host name or an IP address' },
       port: { doc: 'the port to listen on', format: 'tap_whole_number', min: 0, max: 65535, default: 8080 },
-      token: { doc: 'the token that a reader must show', format: 'tap_text', default: null, nullable: true, sensitive: true },
+      // What else a header cannot carry, or each client writes in its own way.
+      token: {
+        doc: 'the token that a reader must show',
+        format: 'tap_text',
+        default: null,
+        nullable: true,
+        sensitive: true,
+        pattern: /^[!-~]([ -~]*[!-~])?$/,
+        expected: 'of ASCII letters, digits and signs, with no space at either end, for it comes in a header',
+      },
     },
   }
 }

@@ -268,7 +268,7 @@ describe('what is right', () => {
 
   it('references to the environment and to files', async () => {
     const config = (await compare('good', 'references'))?.config
-    expect(config).toMatchObject({ id: 'a${b}c', debug: true, http: { port: 8443, token: ' s3cret$x ${NOT} ' } })
+    expect(config).toMatchObject({ id: 'a${b}c', debug: true, http: { port: 8443, token: '< s3cret$x ${NOT} >' } })
     expect(config?.inputs[0]).toMatchObject({ id: 'id-8443-8443', username: 'principal', password: '< s3cret$x ${NOT} >' })
     expect(config?.inputs[0]?.services[0]).toMatchObject({ startTime: Date.parse('2026-11-21T00:00:00Z'), requestPeriodMs: 8_443_000 })
   })
