@@ -72,24 +72,27 @@ export async function startHealthServer(options: {
   }
   const server = createServer(withoutFloods(serve))
   limitConnections(server)
+  const shown = host.includes(':') ? `[${host}]` : host
   try {
     await listen(server, port, host)
   } catch (error) {
     log.warn(
       { code: 'HealthPageOff', err: error, host, port },
-      `The health page is off: ${host}:${port} cannot be opened; globals.http names another port, 0 picks a free one`,
+      `The health page is off: ${shown}:${port} cannot be opened; ${remedy(error)}`,
     )
     return { port: null, close: () => Promise.resolve() }
   }
   server.unref()
+  // One connection that cannot be taken, as where descriptors are short, is no reason to end.
+  server.on('error', (error) => log.debug({ err: error }, 'A connection to the status page cannot be taken'))
   // listening on TCP, so it is no pipe's name
   const actual = (server.address() as AddressInfo).port
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${actual}`
+  const url = `http://${shown}:${actual}`
   log.info({ host, port: actual }, `Health at ${url}/readyz, the status page at ${url}/`)
   if (token === null && !isLoopback(host)) {
     log.warn(
       { code: 'HttpWithoutToken', host, port: actual },
-      `Whoever reaches ${host}:${actual} sees the status and the metrics, with names of hosts and errors: set globals.http.token, or host to 127.0.0.1`,
+      `Whoever reaches ${shown}:${actual} sees the status and the metrics, with names of hosts and errors: set globals.http.token, or host to 127.0.0.1`,
     )
   }
   return {
@@ -111,6 +114,13 @@ function listen(server: Server, port: number, host: string): Promise<void> {
       resolve()
     })
   })
+}
+
+function remedy(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'EADDRINUSE') return 'another program has the port: globals.http.port names another, 0 picks a free one'
+  if (code === 'EACCES') return 'ports below 1024 need a privilege: globals.http.port names another'
+  return 'globals.http.host must be an address of this machine, or a name that stands for one; an IPv6 address without brackets'
 }
 
 function isTrusted({ headers }: IncomingMessage, token: string | null): boolean {

@@ -1,3 +1,4 @@
+import { pino } from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
 import { startHealthServer, type Readiness } from '../../src/telemetry/health.ts'
 import { silent } from '../pipeline/support.ts'
@@ -63,4 +64,21 @@ test('only reading is served', async () => {
   const url = await serve(null)
   expect((await fetch(`${url}/readyz`, { method: 'POST' })).status).toBe(405)
   expect((await fetch(`${url}/nothing`)).status).toBe(404)
+})
+
+test('a page that cannot be opened says what to change', async () => {
+  const lines: string[] = []
+  const log = pino({}, { write: (line: string) => void lines.push(line) })
+  const open = async (host: string, port: number) => {
+    const metrics = { contentType: 'text/plain', text: async () => '' }
+    const server = await startHealthServer({ host, port, token: null, log, readiness: async () => WAITING, metrics, state: async () => '{}' })
+    onTestFinished(() => server.close())
+    return server.port
+  }
+  const taken = await open('127.0.0.1', 0)
+  expect(await open('127.0.0.1', taken ?? 0)).toBeNull()
+  expect(lines.at(-1)).toMatch(/another program has the port: globals\.http\.port/)
+  // An address for documents, which no machine has.
+  expect(await open('192.0.2.1', 0)).toBeNull()
+  expect(lines.at(-1)).toMatch(/192\.0\.2\.1:0 cannot be opened; globals\.http\.host must be an address of this machine/)
 })
