@@ -122,18 +122,27 @@ class BufferWait {
 }
 
 /** A first start and a changed start time begin at the user's time; otherwise the saved state counts. */
-async function loadOrStart({ source, service, buffer, log }: CollectOptions): Promise<ServiceState> {
+async function loadOrStart(options: CollectOptions): Promise<ServiceState> {
+  const { source, service, buffer, log } = options
   const saved = await buffer.loadService(source.inputId, service.name)
   const changed = saved !== null && service.startTime !== null && service.startTime !== saved.startTime
   if (saved !== null && !changed) return saved
-  const settled = service.startTime ?? source.serverTime()
+  const replaced = service.startTime === null ? await markOfReplaced(options) : null
+  const settled = service.startTime ?? replaced ?? source.serverTime()
   const from = new Date(settled).toISOString()
   log.info(
     { service: service.name },
-    changed ? `start_time_in_utc_format has changed: starting again from ${from}` : `First start, from ${from}`,
+    changed ? `start_time_in_utc_format has changed: starting again from ${from}` : `First start, from ${from}${replaced === null ? '' : `, the mark of ${service.replaces?.join(' and ')}`}`,
   )
   await buffer.startService(source.inputId, service.name, settled, service.startTime)
   return { settled, readAt: saved?.readAt ?? 0, holes: [], seen: [], startTime: service.startTime }
+}
+
+/** Null: none of those that the service replaces has ever run. */
+async function markOfReplaced({ source: { inputId }, service: { replaces = [] }, buffer }: CollectOptions): Promise<number | null> {
+  const states = await Promise.all(replaces.map((name) => buffer.loadService(inputId, name)))
+  const marks = states.flatMap((state) => (state === null ? [] : [state.settled]))
+  return marks.length === 0 ? null : Math.min(...marks)
 }
 
 function tellMissed({ source, service, log }: CollectOptions, { missedEvents }: HeldFeed): void {

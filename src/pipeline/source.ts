@@ -35,6 +35,11 @@ export interface SourceService {
   /** Where the user wants it to begin, epoch milliseconds; null: now. */
   readonly startTime: number | null
   /**
+   * Other services that bring some of its events, and never run beside it. Begun for the first time and without a start time, it goes on at the
+   * earliest of their marks, or what they had still to read would be lost.
+   */
+  readonly replaces?: readonly string[]
+  /**
    * It makes its units out of events that are in the buffer: how an output would be called that reads them so. Such a service begins, with `once`,
    * when all others have ended, and it holds back the events that it has yet to read, as an output does. Left out: it needs none.
    */

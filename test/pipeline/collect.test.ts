@@ -34,12 +34,12 @@ function scripted(answer: (state: ServiceState, call: number) => AsyncIterable<U
 function run(
   buffer: EventBuffer,
   source: Source,
-  change: { startTime?: number | null; once?: boolean; signal?: AbortSignal; conditions?: Conditions; clock?: Clock; log?: Logger } = {},
+  change: { startTime?: number | null; replaces?: readonly string[]; once?: boolean; signal?: AbortSignal; conditions?: Conditions; clock?: Clock; log?: Logger } = {},
 ): Promise<void> {
   return collect({
     source,
     buffer,
-    service: { name: 'clicksBlocked', startTime: change.startTime ?? null },
+    service: { name: 'clicksBlocked', startTime: change.startTime ?? null, replaces: change.replaces ?? [] },
     clock: change.clock ?? hurried,
     log: change.log ?? silent,
     conditions: change.conditions ?? new Conditions(() => NOW),
@@ -56,6 +56,18 @@ describe('collect', () => {
     await run(buffer, source)
     expect(states).toEqual([{ settled: NOW, readAt: 0, holes: [], seen: [], startTime: null }])
     expect(await buffer.loadService('12345', 'clicksBlocked')).toMatchObject({ settled: NOW, startTime: null })
+  })
+
+  it('begins where the services stand that it replaces, unless the user says where', async () => {
+    const { source, states } = scripted(() => [])
+    const replaces = ['old', 'older', 'never run']
+    for (const startTime of [null, NOW - 1_000]) {
+      const buffer = await openBuffer(await temporaryFolder())
+      await buffer.startService('12345', 'old', NOW - 60_000, null)
+      await buffer.startService('12345', 'older', NOW - 90_000, NOW - 90_000)
+      await run(buffer, source, { startTime, replaces })
+    }
+    expect(states.map(({ settled }) => settled)).toEqual([NOW - 90_000, NOW - 1_000])
   })
 
   it('continues from the saved state; a changed start time begins anew, a removed one changes nothing', async () => {

@@ -54,6 +54,12 @@ export function asksForWindows({ name }: { readonly name: TapServiceName }): boo
   return TAP_SERVICES[name].asks === 'windows'
 }
 
+/** Services that bring some of the events of this one: of them only one may run. */
+export function rivalsOf(name: TapServiceName): readonly TapServiceName[] {
+  const { arrays } = TAP_SERVICES[name]
+  return Object.values(TAP_SERVICES).filter((other) => other.name !== name && other.arrays.some((kind) => arrays.includes(kind))).map((other) => other.name)
+}
+
 /** What the events of a service are, by its name or `input/name`: the kinds are written in the same way. */
 export function kindsOf(service: string): readonly string[] {
   const slash = service.lastIndexOf('/') + 1

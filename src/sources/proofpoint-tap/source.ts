@@ -13,7 +13,7 @@ import type { HttpRequest } from './http.ts'
 import { TapPools } from './pools.ts'
 import { ServerTime } from './server-time.ts'
 import { ServiceReader } from './service-reader.ts'
-import { asksForWindows } from './services.ts'
+import { asksForWindows, rivalsOf } from './services.ts'
 import { feedName, ownTarget, targetOf, type RequestTarget } from './targets.ts'
 import { ThreatReader } from './threat-reader.ts'
 import { createHttpClient, type HttpClient } from './undici-request.ts'
@@ -65,7 +65,7 @@ class TapSource implements Source {
     this.inputId = input.id
     this.services = input.services.map((service) => {
       const { name, startTime } = service
-      return { name, startTime, ...(!asksForWindows(service) && { follows: feedName(input, service) }) }
+      return { name, startTime, replaces: rivalsOf(name), ...(!asksForWindows(service) && { follows: feedName(input, service) }) }
     })
     this.#input = input
     this.#deps = deps
