@@ -23,7 +23,7 @@ export class ThreatQuestions {
   readonly #seen: FingerprintTable
   readonly #onOddId: (id: string) => void
 
-  /** `onOddId`: what stands in the place of an id, and is none. */
+  /** `onOddId`: what stands in the place of an id, and is none; told once, as an id is asked for once. */
   constructor(seen: FingerprintTable, onOddId: (id: string) => void) {
     this.#seen = seen
     this.#onOddId = onOddId
@@ -36,7 +36,7 @@ export class ThreatQuestions {
       for (const event of eventsOf(batch)) {
         for (const { id, status } of threatsIn(event)) {
           if (!ID.test(id)) {
-            this.#onOddId(id)
+            if (this.#newKeys(id, '', window).length > 0) this.#onOddId(id)
             continue
           }
           const keys = this.#newKeys(id, status, window)

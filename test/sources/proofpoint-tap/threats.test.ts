@@ -191,6 +191,7 @@ test('a threat that the API does not know is told, and not asked for again and a
   world.model.threats.set(idOf(1), null)
   world.click(idOf(1))
   world.click('../../v2/siem/all')
+  world.click('../../v2/siem/all', 'cleared')
   world.click(idOf(2))
   await world.clock.advance(10 * MINUTE)
   expect(world.asked.sort()).toEqual([idOf(1), idOf(2)])
