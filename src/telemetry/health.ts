@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import type { Gap, Hole } from '../pipeline/unit.ts'
 import { limitConnections, together, withoutFloods } from './connections.ts'
-import { isLoopback, StatusPage } from './page/status-page.ts'
+import { isLoopback, isMeant, StatusPage } from './page/status-page.ts'
 
 export interface Readiness {
   readonly ready: boolean
@@ -25,7 +25,8 @@ export interface HealthServer {
 /**
  * `/healthz` is 200 while the process lives, `/readyz` 503 with the reasons while a service or an output cannot make progress, `/metrics` what
  * Prometheus scrapes, `/` the status page. Where a token is set, whoever does not send it as `Authorization: Bearer ...` learns the verdict of `/readyz` alone, for probes
- * need no more and the reasons name hosts, and gets neither metrics nor what the page shows.
+ * need no more and the reasons name hosts, and gets neither metrics nor what the page shows. So does, on a loopback address without a token, whoever asks
+ * by a name that is not this machine's own: it may be a web site's.
  */
 export async function startHealthServer(options: {
   readonly host: string
@@ -40,7 +41,8 @@ export async function startHealthServer(options: {
   const { host, port, token, log, metrics } = options
   const readiness = together(options.readiness)
   const metricsText = together(() => metrics.text())
-  const page = new StatusPage({ read: together(options.state), host, hasToken: token !== null })
+  const hasToken = token !== null
+  const page = new StatusPage({ read: together(options.state), host, hasToken })
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
     const [path = '/'] = (request.url ?? '/').split('?')
     if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -49,7 +51,10 @@ export async function startHealthServer(options: {
     } else if (path === '/healthz') answer(response, 200, { status: 'alive' })
     else if (path === '/readyz') {
       readiness().then(
-        (state) => answer(response, state.ready ? 200 : 503, isTrusted(request, token) ? state : { ready: state.ready, role: state.role }),
+        (state) => {
+          const isTold = isTrusted(request, token) && isMeant(request, { host, hasToken })
+          answer(response, state.ready ? 200 : 503, isTold ? state : { ready: state.ready, role: state.role })
+        },
         (error: unknown) => {
           log.debug({ err: error }, 'The readiness is not known')
           answer(response, 503, { ready: false, reasons: [{ part: 'buffer', reason: 'its state cannot be read' }] })
@@ -58,6 +63,8 @@ export async function startHealthServer(options: {
     } else if (path === '/metrics' && !isTrusted(request, token)) {
       response.setHeader('www-authenticate', 'Bearer')
       answer(response, 401, { error: 'the metrics are for whoever sends the token of globals.http as Authorization: Bearer TOKEN' })
+    } else if (path === '/metrics' && !isMeant(request, { host, hasToken })) {
+      answer(response, 421, { error: 'ask for it as localhost or by its address; by other names only with a token of globals.http' })
     } else if (path === '/metrics') {
       metricsText().then(
         (text) => send(response, 200, metrics.contentType, text),

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { request, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { pino } from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
 import { startHealthServer } from '../../src/telemetry/health.ts'
@@ -18,16 +19,23 @@ async function serve({ host = '127.0.0.1', token = null, state = async () => '{"
   return { port, url: `http://127.0.0.1:${port}`, lines }
 }
 
-async function statusFor(port: number, host: string, headers: Record<string, string> = {}): Promise<number | undefined> {
-  const sent = request({ host: '127.0.0.1', port, path: '/status.json', headers: { host, ...headers } }).end()
+async function ask(port: number, host: string, { path = '/status.json', ...headers }: Record<string, string> = {}): Promise<{ status: number | undefined; body: string }> {
+  const sent = request({ host: '127.0.0.1', port, path, headers: { host, ...headers } }).end()
   const [response] = (await once(sent, 'response')) as [IncomingMessage] // the event's own arguments
-  response.resume()
-  return response.statusCode
+  return { status: response.statusCode, body: await text(response) }
+}
+
+async function statusFor(...asked: Parameters<typeof ask>): Promise<number | undefined> {
+  return (await ask(...asked)).status
 }
 
 test('a name that only somebody else has given to this machine is refused', async () => {
   const { port } = await serve()
   expect(await Promise.all(['localhost', '127.0.0.1:1', '[::1]:8080', 'evil.example', 'localhost.evil.example'].map((host) => statusFor(port, host)))).toEqual([200, 200, 200, 421, 421])
+  expect(await Promise.all(['localhost:1', 'evil.example'].map((host) => statusFor(port, host, { path: '/metrics' })))).toEqual([200, 421])
+  expect((await ask(port, 'localhost', { path: '/readyz' })).body).toContain('reasons')
+  const verdict = await ask(port, 'evil.example', { path: '/readyz' })
+  expect([verdict.status, JSON.parse(verdict.body)]).toEqual([200, { ready: true, role: 'active' }])
   const guarded = await serve({ token: 'x-token' })
   expect(await statusFor(guarded.port, 'tap.example')).toBe(401)
   expect(await statusFor(guarded.port, 'tap.example', { authorization: 'Bearer x-token' })).toBe(200)

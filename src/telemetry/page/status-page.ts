@@ -55,7 +55,7 @@ export class StatusPage {
     else if (!isTrusted()) {
       response.setHeader('www-authenticate', 'Bearer')
       send(response, 401, 'text/plain; charset=utf-8', 'the state is for whoever sends the token of globals.http as Authorization: Bearer TOKEN\n')
-    } else if (!this.#isMeant(request)) send(response, 421, 'text/plain; charset=utf-8', 'ask for it as localhost or by its address; by other names only with a token\n')
+    } else if (!isMeant(request, this.#options)) send(response, 421, 'text/plain; charset=utf-8', 'ask for it as localhost or by its address; by other names only with a token\n')
     else if (path === '/status.json') void this.#sendState(response)
     else this.#admit(request, response)
     return true
@@ -66,13 +66,6 @@ export class StatusPage {
     this.#cancel = null
     for (const viewer of this.#viewers.keys()) viewer.destroy()
     this.#viewers.clear()
-  }
-
-  /** A site of somebody else may give its own name this machine's address, and its script may then ask here like the page itself: the name gives it away. */
-  #isMeant({ headers }: IncomingMessage): boolean {
-    if (this.#options.hasToken || !isLoopback(this.#options.host)) return true
-    const name = (headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
-    return isLoopback(name) || name === this.#options.host
   }
 
   async #sendFile(response: ServerResponse, { file, type }: { readonly file: string; readonly type: string }): Promise<void> {
@@ -138,6 +131,13 @@ LOOPBACK.addAddress('::1', 'ipv6')
 export function isLoopback(host: string): boolean {
   const family = isIP(host)
   return family === 0 ? /^([^.]+\.)*localhost$/i.test(host) : LOOPBACK.check(host, family === 4 ? 'ipv4' : 'ipv6')
+}
+
+/** A site of somebody else may give its own name this machine's address, and its script may then ask here like the page itself: the name gives it away. */
+export function isMeant({ headers }: IncomingMessage, { host, hasToken }: Pick<StatusPageOptions, 'host' | 'hasToken'>): boolean {
+  if (hasToken || !isLoopback(host)) return true
+  const name = (headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
+  return isLoopback(name) || name === host
 }
 
 function send(response: ServerResponse, status: number, type: string, text: string): void {
