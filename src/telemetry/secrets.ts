@@ -1,23 +1,26 @@
 /** Takes known secrets out of any text, as they are and as JSON, URL and Basic authentication write them. */
 export class SecretScrubber {
-  readonly #forms = new Set<string>()
+  /** The longest first: of one that begins another's text, what follows would stay. */
+  #forms: readonly string[] = []
 
   /** Values shorter than four characters would cut ordinary words out of the log and are no protection anyway. */
   add(secret: string): void {
     if (secret.length < 4) return
-    this.#forms.add(secret)
-    this.#forms.add(JSON.stringify(secret).slice(1, -1))
-    this.#forms.add(encodeURIComponent(secret))
+    this.#keep(secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret))
   }
 
   addBasic(username: string, password: string): void {
     this.add(password)
-    this.#forms.add(Buffer.from(`${username}:${password}`).toString('base64'))
+    this.#keep(Buffer.from(`${username}:${password}`).toString('base64'))
   }
 
   scrub(text: string): string {
     let clean = text
     for (const form of this.#forms) if (clean.includes(form)) clean = clean.replaceAll(form, '[secret]')
     return clean
+  }
+
+  #keep(...forms: string[]): void {
+    this.#forms = [...new Set([...this.#forms, ...forms])].sort((one, other) => other.length - one.length)
   }
 }

@@ -82,3 +82,9 @@ test('a line with a code begins with its label, and the code of its error counts
   expect(lines[0]).toEqual({ level: 'warn', time: expect.any(String) as string, output: 'devo_1', attempt: 2, msg: 'DeliveryFailed [CODE:0700] sent again' })
   for (const label of labels) expect(written(log, { pretty: true })).toContain(` ${label} sent again  output=devo_1`)
 })
+
+test('of a secret that begins with another one nothing stays', () => {
+  const scrubber = new SecretScrubber()
+  for (const secret of ['abcd', 'abcd-and-more']) scrubber.add(secret)
+  expect(scrubber.scrub('it is abcd-and-more, or abcd')).toBe('it is [secret], or [secret]')
+})
