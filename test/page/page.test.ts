@@ -133,7 +133,7 @@ describeBrowser('the status page in a browser', () => {
     const world = await makeWorld({ perHour: 0, configure: ({ globals }) => Object.assign(globals.http, { token: 'a-token-of-mine' }) })
     const page = await open(`http://127.0.0.1:${await world.start(['run']).httpPort()}/`, { mayComplain: /401/ })
     await page.getByLabel('Token').waitFor()
-    for (const [token, sign] of [['another', 'This token is not the right one.'], ['a-token-of-mine', 'clicksBlocked']] as const) {
+    for (const [token, sign] of [['€uro', 'This token is not the right one.'], ['another', 'This token is not the right one.'], ['a-token-of-mine', 'clicksBlocked']] as const) {
       await page.keyboard.type(token)
       await page.keyboard.press('Enter')
       await page.getByText(sign).first().waitFor()

@@ -119,6 +119,11 @@ export function follow({ onState, onConnection, onLogin }) {
   begin()
   return {
     login(token) {
+      // What no header can carry is no token of the collector's.
+      if (!/^[ -~]+$/.test(token)) {
+        onLogin(true)
+        return
+      }
       attempt.abort()
       sessionStorage.setItem(TOKEN, token)
       begin()
