@@ -75,7 +75,7 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
       if (metrics === null) return
       const startedAt = clock.now()
       const scrubber = scrubberFor(config)
-      const state = async (): Promise<string> => scrubber.scrub(JSON.stringify(await pageState({ config, conditions, look, hours, startedAt, now: clock.now() })))
+      const state = async (): Promise<string> => scrubber.scrubJson(JSON.stringify(await pageState({ config, conditions, look, hours, startedAt, now: clock.now() })))
       open.http = await startHealthServer({ host, port, token, log, metrics, state, readiness: () => readiness(config, conditions, look) })
       if (open.http.port !== null) onServing?.(open.http.port)
     }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { CollectorConfig, OutputConfig } from '../config/types.ts'
 import { ConfigurationError, type Problem } from '../pipeline/errors.ts'
 import type { ReplaySelection } from '../pipeline/replay.ts'
@@ -28,6 +29,7 @@ export interface ReplayRequest {
   readonly text: string
 }
 
+const TEXT_CHARACTERS = 500
 const EVER: PulledBetween = { from: -Infinity, to: Infinity }
 
 /** Throws ConfigurationError with all that is wrong. */
@@ -57,8 +59,14 @@ export function readRequest(options: ReplayOptions, config: CollectorConfig, now
       // One that tells no time has that of its pull: no event is left out in silence.
       isInTime: isByPull ? null : (event, { pulledAt }) => isInside(eventTime(event) ?? pulledAt),
     },
-    text: `${span(options)} --by ${by}${listed('--service', services)}${listed('--output', outputs.map(({ name }) => name))}`,
+    text: shortened(`${span(options)} --by ${by}${listed('--service', services)}${listed('--output', outputs.map(({ name }) => name))}`),
   }
+}
+
+/** It is kept with the place of the replay, for which brokers have 4 KiB by default; what makes it another stays. */
+function shortened(text: string): string {
+  if (text.length <= TEXT_CHARACTERS) return text
+  return `${text.slice(0, TEXT_CHARACTERS)}... (SHA-256 of the whole: ${createHash('sha256').update(text).digest('hex')})`
 }
 
 /** The command that goes on with a replay. */

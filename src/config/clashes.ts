@@ -1,3 +1,6 @@
+import type { TapInputConfig } from '../sources/proofpoint-tap/config.ts'
+import { asksForWindows } from '../sources/proofpoint-tap/services.ts'
+import { feedName } from '../sources/proofpoint-tap/targets.ts'
 import { join } from './component.ts'
 import type { Report } from './report.ts'
 import type { BufferConfig, KafkaBufferConfig, OutputConfig } from './types.ts'
@@ -6,8 +9,9 @@ import type { BufferConfig, KafkaBufferConfig, OutputConfig } from './types.ts'
 const GROUPS = /^(?:inputs$|dead-letters\.|replay\.)/
 
 /** What is right by itself and cannot be beside the rest. */
-export function reportClashes(outputs: readonly OutputConfig[], buffer: BufferConfig, report: Report): void {
+export function reportClashes(outputs: readonly OutputConfig[], inputs: readonly TapInputConfig[], buffer: BufferConfig, report: Report): void {
   reportSharedFiles(outputs, report)
+  reportClashesWithFeeds(outputs, inputs, report)
   if (buffer.type === 'kafka') reportClashesWithKafka(outputs, buffer, report)
 }
 
@@ -23,6 +27,12 @@ function reportSharedFiles(outputs: readonly OutputConfig[], report: Report): vo
         `is the path of the output ${other} as well, and two that write to one file damage it; give each its own`,
       )
   }
+}
+
+function reportClashesWithFeeds(outputs: readonly OutputConfig[], inputs: readonly TapInputConfig[], report: Report): void {
+  const feeds = new Set(inputs.flatMap((input) => input.services.filter((service) => !asksForWindows(service)).map((service) => feedName(input, service))))
+  for (const { name } of outputs)
+    if (feeds.has(name)) report.problem(join('outputs', name), 'by this name a service of the collector reads the events itself; take another one')
 }
 
 function reportClashesWithKafka(outputs: readonly OutputConfig[], { topicPrefix, brokers }: KafkaBufferConfig, report: Report): void {

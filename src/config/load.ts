@@ -42,7 +42,7 @@ export async function loadConfig({ file, env, now, checkCertificates = true }: L
   const inputs = readInputs(section.part('inputs'), context)
   const outputs = readOutputs(section.part('outputs'), inputs, context)
   const buffer = readBuffer(section.part('buffer'), context)
-  reportClashes(outputs, buffer, report)
+  reportClashes(outputs, inputs, buffer, report)
   if (globals.internalEvents && outputs.length > 0 && !outputs.some(({ type }) => OUTPUT_TYPES[type].takesOwnLog === true))
     report.warning('globals.internal_events', 'sends nothing: it goes to outputs of type devo_platform and relay, and there is none')
   if (report.problems.length > 0) throw new ConfigurationError(inOrder(report.problems))

@@ -80,6 +80,9 @@ export function explainKafkaError(error: unknown, doing: string, settings = 'buf
   if (has(OUT_OF_RANGE)) return new OffsetOutOfRangeError(message, { cause })
   if (types.includes('INVALID_REPLICATION_FACTOR'))
     return new FatalError(`${message}. Set buffer.config.replication_factor to no more than there are brokers`, { code: 'KafkaReplicationFactor', cause })
+  // Only the place of a replay is long.
+  if (types.includes('OFFSET_METADATA_TOO_LARGE'))
+    return new FatalError(`${message}. Name fewer outputs at once, or raise offset.metadata.max.bytes of the brokers`, { code: 'KafkaSettingRefused', cause })
   if (has(TOO_LARGE)) return new FatalError(`${message}. Raise max.message.bytes of the topic`, { code: 'KafkaRecordTooLarge', cause })
   if (types.some((type) => type.endsWith('AUTHORIZATION_FAILED')))
     return new FatalError(`${message}. This user lacks a right; docs/kafka.md says which it needs (Rights)`, { code: 'KafkaRightMissing', cause })

@@ -40,7 +40,7 @@ export function createLogger({ debug, fd, pretty, scrubber, before = '', alsoTo 
     },
     {
       write(line: string) {
-        const clean = scrubber.scrub(line)
+        const clean = `${scrubber.scrubJson(line.trimEnd())}\n`
         writer.write(form(clean), tellDropped)
         alsoTo?.(clean)
       },

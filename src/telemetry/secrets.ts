@@ -20,6 +20,19 @@ export class SecretScrubber {
     return clean
   }
 
+  /** The same for a JSON text, which stays one also where a secret looks like a number or a word of JSON. */
+  scrubJson(json: string): string {
+    return this.#forms.some((form) => json.includes(form)) ? JSON.stringify(this.#hideIn(JSON.parse(json))) : json
+  }
+
+  #hideIn(value: unknown): unknown {
+    if (Array.isArray(value)) return value.map((entry) => this.#hideIn(entry))
+    if (typeof value === 'object' && value !== null) return Object.fromEntries(Object.entries(value).map(([name, entry]) => [this.scrub(name), this.#hideIn(entry)]))
+    const text = String(value)
+    const clean = this.scrub(text)
+    return clean === text ? value : clean
+  }
+
   #keep(...forms: string[]): void {
     this.#forms = [...new Set([...this.#forms, ...forms])].sort((one, other) => other.length - one.length)
   }

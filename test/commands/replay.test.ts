@@ -6,7 +6,8 @@ import { openEmbeddedReplay } from '../../src/buffers/embedded/replay.ts'
 import { main } from '../../src/commands/main.ts'
 import { bar } from '../../src/commands/replay-progress.ts'
 import { replay } from '../../src/commands/replay.ts'
-import type { ReplayOptions } from '../../src/commands/replay-request.ts'
+import { readRequest, type ReplayOptions } from '../../src/commands/replay-request.ts'
+import { loadConfig } from '../../src/config/load.ts'
 import { FatalError } from '../../src/pipeline/errors.ts'
 import { Pace } from '../../src/pipeline/pace.ts'
 import { ReplayPositions } from '../../src/pipeline/replay-positions.ts'
@@ -60,6 +61,14 @@ async function setUp(outputs: Record<string, unknown> = {}) {
   return { dir, buffer, run, main: byLine, told: () => told.mock.calls.flat().join(''), sentTo: (name: string) => readFile(join(dir, `${name}.ndjson`), 'utf8').catch(() => '') }
 }
 
+async function writeOutputs(dir: string, names: readonly string[]): Promise<string> {
+  const file = join(dir, 'config.json')
+  const outputs = Object.fromEntries(names.map((name) => [name, { type: 'console' }]))
+  const inputs = { tap: { type: 'proofpoint_tap', id: '12345', credentials: { username: 'u', password: 'p' }, services: { clicksBlocked: {} } } }
+  await writeFile(file, JSON.stringify({ globals: { id: '1', name: 'test', persistence: { type: 'filesystem', config: { directory_name: dir } } }, outputs, inputs }))
+  return file
+}
+
 test('from is inclusive and to is not; a service of an input that is gone can be named', async () => {
   const { buffer, run, sentTo } = await setUp()
   for (let n = 0; n < 4; n += 1) await buffer.append(unitOf({ chunks: [numbered(n, 1)], pulledAt: START + n * MINUTE_MS }))
@@ -79,6 +88,16 @@ test('event times are those of clicks and messages, and an event without any has
   await buffer.append(unitOf({ chunks: [['{"n":7}']], pulledAt: START + 5 * MINUTE_MS }))
   expect((await run({ by: 'event-time', from: START + 2 * MINUTE_MS, to: START + 3 * MINUTE_MS })).code).toBe(0)
   expect((await sentTo('one')).match(/"n":\d/g)).toEqual(['"n":2', '"n":4', '"n":5'])
+})
+
+test('what is kept of a replay stays small with many outputs, and still tells one request from another', async () => {
+  const names = Array.from({ length: 60 }, (_, index) => `an output with a long name, ${index}`)
+  const dir = await temporaryFolder()
+  const { config } = await loadConfig({ file: await writeOutputs(dir, names), env: {}, now: START, checkCertificates: false })
+  const options: ReplayOptions = { from: START, to: START + MINUTE_MS, service: [], output: [], by: 'pull-time' }
+  const [all, most] = [readRequest(options, config, START + MINUTE_MS), readRequest({ ...options, output: names.slice(1) }, config, START + MINUTE_MS)]
+  expect(all.text.length).toBeLessThan(700)
+  expect(most.text).not.toBe(all.text)
 })
 
 test("an output's services and transforms apply; what it refuses is kept as dead letters and counted, once", async () => {

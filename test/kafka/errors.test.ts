@@ -28,6 +28,7 @@ test.each([
   ['TRANSACTIONAL_ID_AUTHORIZATION_FAILED', FatalError],
   ['MESSAGE_TOO_LARGE', FatalError],
   ['INVALID_REPLICATION_FACTOR', FatalError],
+  ['OFFSET_METADATA_TOO_LARGE', FatalError],
   ['NOT_LEADER_FOR_PARTITION', RetryableError],
   ['NOT_ENOUGH_REPLICAS', RetryableError],
   ['COORDINATOR_NOT_AVAILABLE', RetryableError],

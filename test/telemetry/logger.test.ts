@@ -88,3 +88,12 @@ test('of a secret that begins with another one nothing stays', () => {
   for (const secret of ['abcd', 'abcd-and-more']) scrubber.add(secret)
   expect(scrubber.scrub('it is abcd-and-more, or abcd')).toBe('it is [secret], or [secret]')
 })
+
+test.each(['8080', 'true', 'null', 'level', '"},"a":{"'])('a line stays JSON where the secret is %s', (secret) => {
+  const scrubber = new SecretScrubber()
+  scrubber.add(secret)
+  const clean = scrubber.scrubJson(JSON.stringify({ level: 'warn', port: 8080, isOn: true, none: null, list: [18080, secret], msg: `it is ${secret}` }))
+  expect(Object.keys(JSON.parse(clean) as object)).toHaveLength(6)
+  expect(clean).toContain('it is [secret]')
+  expect(clean).not.toContain(JSON.stringify(secret).slice(1, -1))
+})
