@@ -26,34 +26,16 @@ if [[ ${1:-} == --check ]]; then
   echo 'chromium: not fetched yet; run scripts/install-chromium.sh' >&2
   exit 1
 fi
-if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-  echo 'chromium: this machine has no apt-get; the tests of the status page need a Debian or Ubuntu (a container will do)' >&2
-  exit 3
-fi
 
 mkdir -p "$folder"
 exec 9>"$folder/lock"
-flock 9
+! command -v flock >/dev/null || flock 9
 if complete; then
   echo "$program"
   exit 0
 fi
-rm -rf "$root" "$folder/complete"
-mkdir -p "$root" "$folder/apt/lists/partial" "$folder/apt/archives/partial"
 
-# Lists and archives of its own: the machine's stay as they are, and need not be there.
-apt=(apt-get -qq -o "Dir::State::Lists=$folder/apt/lists" -o "Dir::Cache=$folder/apt" -o "Dir::Cache::Archives=archives/"
-  -o Debug::NoLocking=1 -o APT::Sandbox::User=root -o Acquire::Retries=3 -o Dpkg::Use-Pty=0)
-
-echo "chromium: fetching into $folder" >&2
-# A repository of no concern here may be down; what is really missing fails below.
-"${apt[@]}" update >&2 || echo 'chromium: not every package list could be read' >&2
-# shellcheck disable=SC2086 -- a list of words
-"${apt[@]}" install --yes --no-install-recommends --download-only --reinstall $packages >&2
-for package in "$folder"/apt/archives/*.deb; do
-  dpkg-deb --extract "$package" "$root"
-done
-rm -rf "$folder/apt"
+bash "$(dirname "$0")/fetch-debs.sh" chromium "$folder" "$packages"
 
 # Libraries and fonts from the folder, where the machine lacks them.
 cat >"$folder/fonts.conf" <<XML

@@ -31,36 +31,15 @@ if complete; then
   exit 0
 fi
 
-if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-  echo 'receivers: this machine has no apt-get; the tests against foreign receivers need a Debian or Ubuntu (a container will do)' >&2
-  exit 3
-fi
-
 mkdir -p "$folder"
 exec 9>"$folder/lock"
-flock 9
+! command -v flock >/dev/null || flock 9
 if complete; then
   echo "receivers: all there, in $folder"
   exit 0
 fi
-rm -rf "$root" "$folder/complete"
-mkdir -p "$root" "$folder/apt/lists/partial" "$folder/apt/archives/partial"
 
-# Lists and archives of its own: the machine's stay as they are, and need not be there.
-apt=(apt-get -qq -o "Dir::State::Lists=$folder/apt/lists" -o "Dir::Cache=$folder/apt" -o "Dir::Cache::Archives=archives/"
-  -o Debug::NoLocking=1 -o APT::Sandbox::User=root -o Acquire::Retries=3 -o Dpkg::Use-Pty=0)
-
-echo "receivers: fetching into $folder" >&2
-# A repository of no concern here may be down; what is really missing fails below.
-"${apt[@]}" update || echo 'receivers: not every package list could be read' >&2
-for group in "${groups[@]}"; do
-  # shellcheck disable=SC2086 -- the group is a list of words
-  "${apt[@]}" install --yes --no-install-recommends --download-only --reinstall $group
-done
-for package in "$folder"/apt/archives/*.deb; do
-  dpkg-deb --extract "$package" "$root"
-done
-rm -rf "$folder/apt"
+bash "$(dirname "$0")/fetch-debs.sh" receivers "$folder" "${groups[@]}"
 printf '%s\n' "$wanted" >"$folder/complete"
 
 complete || { rm -f "$folder/complete"; echo "receivers: something is missing below $root" >&2; exit 1; }

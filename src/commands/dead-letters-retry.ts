@@ -9,17 +9,11 @@ import { describeError, isBug } from '../pipeline/errors.ts'
 import { LettersToRetry, whyNoRetry } from '../pipeline/retry-letters.ts'
 import { createOutput } from './components.ts'
 import { EXIT } from './exit.ts'
-import { onSignals } from './signals.ts'
+import { stopsOnSignals, type Stops } from './signals.ts'
 import { tellTrouble } from './tell.ts'
 
 /** An output that is not there by then gets nothing: a person waits. Once it has taken something, it is tried until the stop. */
 const REACHED_WITHIN_MS = 30_000
-const GRACE_MS = 5_000
-
-interface Stops {
-  readonly stop: AbortSignal
-  readonly abort: AbortSignal
-}
 
 /**
  * Sends what each output has refused to it again, side by side, and removes what it takes now. Throws RetriesTakenError where that is under way
@@ -32,16 +26,10 @@ export async function retryDeadLetters(
   log: Logger,
 ): Promise<number> {
   const claim = await store.claimRetries()
-  const stop = new AbortController()
-  const abort = new AbortController()
-  let cancelGrace = (): void => undefined
-  const signals = onSignals((signal) => {
-    stop.abort(new Error(`stopped by ${signal}`))
-    cancelGrace = systemClock.after(GRACE_MS, () => abort.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`)))
-  }, log, EXIT.failure)
+  const signals = stopsOnSignals(log)
   try {
     const { lost } = claim
-    const stops: Stops = { stop: AbortSignal.any([stop.signal, lost]), abort: AbortSignal.any([abort.signal, lost]) }
+    const stops: Stops = { stop: AbortSignal.any([signals.stop, lost]), abort: AbortSignal.any([signals.abort, lost]) }
     const configured = new Map(config.outputs.map((output) => [output.name, output]))
     const all = await Promise.all(
       [...(await sendable(store, outputs, configured))].map(async ([name, ids]) => {
@@ -53,7 +41,6 @@ export async function retryDeadLetters(
     else if (all.length === 0) process.stdout.write('There is nothing to send again.\n')
     return all.every(Boolean) ? EXIT.ok : EXIT.failure
   } finally {
-    cancelGrace()
     signals.dispose()
     await claim.release()
   }

@@ -23,20 +23,14 @@ import { load, loggerFor, logWarnings } from './load.ts'
 import { CLEAR_LINE, showProgress, type OutputProgress } from './replay-progress.ts'
 import { replayReport } from './replay-report.ts'
 import { iso, readRequest, resumeCommand, type ReplayOptions, type ReplayRequest } from './replay-request.ts'
-import { onSignals } from './signals.ts'
+import { stopsOnSignals, type Stops } from './signals.ts'
 import { tellTrouble } from './tell.ts'
 
-const GRACE_MS = 5_000
 /** Under a rate a shipment is as long as this, so that it is proven, and its place kept, soon. */
 const SHIPMENT_S = 5
 /** A part of a second's events, so that they go evenly. */
 const BATCHES_PER_SECOND = 10
 const ID = /^[0-9a-f]{8}$/
-
-interface Stops {
-  readonly stop: AbortSignal
-  readonly abort: AbortSignal
-}
 
 /** `replay`: sends events again out of the buffer, beside a running collector or without one, whose own places in it stay as they are. */
 export async function replay(options: ReplayOptions): Promise<number> {
@@ -47,26 +41,19 @@ export async function replay(options: ReplayOptions): Promise<number> {
   const request = readRequest(options, config, now)
   if (options.to > now) log.warn({ code: 'ReplayBeyondNow' }, `--to lies in the future: what comes into the buffer after ${iso(now)} is not sent again`)
 
-  const stop = new AbortController()
-  const abort = new AbortController()
-  let cancelGrace = (): void => undefined
-  const signals = onSignals((signal) => {
-    stop.abort(new Error(`stopped by ${signal}`))
-    cancelGrace = systemClock.after(GRACE_MS, () => abort.abort(new Error(`not proven within ${GRACE_MS / 1000} s of the stop`)))
-  }, log, EXIT.failure)
+  const signals = stopsOnSignals(log)
   let store: ReplayStore | null = null
   try {
     store = await openReplay(config, log, request.pulled)
     assertHeld(store, options)
     if (store.hasRemoved && store.oldestPull !== null && options.from < store.oldestPull)
       log.warn({ code: 'ReplayBeyondBuffer' }, `What was pulled before ${iso(store.oldestPull)} is no longer in the buffer`)
-    return await run({ options, request, config, store, log, stop: stop.signal, abort: abort.signal })
+    return await run({ options, request, config, store, log, stop: signals.stop, abort: signals.abort })
   } catch (error) {
     if (!(error instanceof RetryableError)) throw error
     tellTrouble(`The buffer cannot be reached now: ${describeError(error)}`, { code: 'ReplayUnreachable', err: error })
     return EXIT.failure
   } finally {
-    cancelGrace()
     signals.dispose()
     await store?.close()
   }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
 import type { Batch } from '../../pipeline/event.ts'
 import type { ShipmentContext, Sink } from '../../pipeline/sink.ts'
+import { OpenWork } from '../open-work.ts'
 import { statusError } from './answer-errors.ts'
 import { openClient, type Client } from './client.ts'
 import type { HttpConfig } from './config.ts'
@@ -37,8 +38,7 @@ class HttpSink implements Sink {
   readonly #log: Logger
   readonly #limits: Limits
   readonly #secrets: readonly string[]
-  readonly #closing = new AbortController()
-  readonly #open = new Set<Promise<unknown>>()
+  readonly #work = new OpenWork()
 
   constructor(config: HttpConfig, settings: HttpSettings) {
     this.#config = config
@@ -73,40 +73,17 @@ class HttpSink implements Sink {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort(new Error('the output was closed'))
-    await Promise.allSettled(this.#open)
+    await this.#work.close()
   }
 
   /** Ends with the work, and no later than the signal or `close`; then nothing of its connections is left. */
   async #connected(signal: AbortSignal, work: (connect: () => Promise<Client>, own: AbortSignal) => Promise<void>): Promise<void> {
-    const own = new AbortController()
-    const aborted = Promise.withResolvers<never>()
-    const sources = [signal, this.#closing.signal]
-    const abort = (): void => {
-      const reason: unknown = sources.find((source) => source.aborted)?.reason
-      const error = reason instanceof Error ? reason : new Error('the shipment was given up')
-      own.abort(error)
-      aborted.reject(error)
-    }
     let opening: Promise<Client> | null = null
-    const connect = async (): Promise<Client> => (opening ??= openClient(this.#config, this.#settings.clock, own.signal))
-    const run = async (): Promise<void> => {
-      for (const source of sources) source.addEventListener('abort', abort)
-      if (sources.some((source) => source.aborted)) abort()
-      try {
-        await Promise.race([aborted.promise, work(connect, own.signal)])
-      } finally {
-        for (const source of sources) source.removeEventListener('abort', abort)
-        await (await opening?.catch(() => null))?.close()
-      }
-    }
-    const running = run()
-    this.#open.add(running)
-    try {
-      await running
-    } finally {
-      this.#open.delete(running)
-    }
+    const close = async (): Promise<void> => (await opening?.catch(() => null))?.close()
+    await this.#work.run(signal, async (own, aborted) => {
+      const connect = async (): Promise<Client> => (opening ??= openClient(this.#config, this.#settings.clock, own))
+      await Promise.race([aborted, work(connect, own)]).finally(close)
+    })
   }
 
   #format(): Format {

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
 import type { Batch } from '../../pipeline/event.ts'
 import type { ShipmentContext, Sink } from '../../pipeline/sink.ts'
+import { OpenWork } from '../open-work.ts'
 import { Bucket, type Connection, type Upload } from './bucket.ts'
 import type { S3Config } from './config.ts'
 import { S3Shipment } from './shipment.ts'
@@ -35,14 +36,13 @@ class S3Sink implements Sink {
   readonly #bucket: Bucket
   readonly #unfinished: Unfinished
   readonly #runId = randomUUID()
-  readonly #closing = new AbortController()
-  readonly #open = new Set<Promise<unknown>>()
+  readonly #work = new OpenWork()
 
   constructor(config: S3Config, { name, clock, log }: S3Settings) {
     this.#config = config
     this.#clock = clock
     this.#unfinished = new Unfinished(config.bucket, log.child({ output: name }))
-    this.#bucket = new Bucket(config, clock, this.#closing.signal)
+    this.#bucket = new Bucket(config, clock, this.#work.closing)
   }
 
   ship({ signal }: ShipmentContext): (batches: AsyncIterable<Batch>) => Promise<void> {
@@ -64,33 +64,20 @@ class S3Sink implements Sink {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort(new Error('the output was closed'))
-    await Promise.allSettled(this.#open)
+    await this.#work.close()
     this.#bucket.close()
   }
 
   /** Ends with the work, and soon after the signal or `close`; then nothing of its connections is left. */
   async #connected(signal: AbortSignal, begin: (connection: Connection, own: AbortSignal, cut: AbortSignal) => Work): Promise<void> {
-    const own = new AbortController()
-    const cut = new AbortController()
-    const late = new AbortController()
-    const aborted = Promise.withResolvers<never>()
-    const sources = [signal, this.#closing.signal]
-    const abort = (): void => {
-      const reason: unknown = sources.find((source) => source.aborted)?.reason
-      const error = reason instanceof Error ? reason : new Error('the shipment was given up')
-      own.abort(error)
-      aborted.reject(error)
-    }
-    const run = async (): Promise<void> => {
-      for (const source of sources) source.addEventListener('abort', abort)
+    await this.#work.run(signal, async (own, aborted) => {
+      const cut = new AbortController()
+      const late = new AbortController()
       const connection = this.#bucket.connect(late.signal)
       try {
-        if (sources.some((source) => source.aborted)) abort()
-        own.signal.throwIfAborted()
-        const { work, giveUp } = begin(connection, own.signal, cut.signal)
+        const { work, giveUp } = begin(connection, own, cut.signal)
         try {
-          await Promise.race([aborted.promise, work])
+          await Promise.race([aborted, work])
         } catch (error) {
           const cancels = [this.#clock.after(CUT_MS, () => cut.abort(error)), this.#clock.after(CLEANUP_MS, () => late.abort(error))]
           try {
@@ -104,19 +91,10 @@ class S3Sink implements Sink {
           throw error
         }
       } finally {
-        for (const source of sources) source.removeEventListener('abort', abort)
-        aborted.promise.catch(() => undefined)
         late.abort(new Error('the shipment is over'))
         await connection.close()
       }
-    }
-    const running = run()
-    this.#open.add(running)
-    try {
-      await running
-    } finally {
-      this.#open.delete(running)
-    }
+    })
   }
 }
 

@@ -1,9 +1,8 @@
-import { once } from 'node:events'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import https from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { gunzipSync } from 'node:zlib'
 import type { Issued } from '../../../src/simulator/certificates.ts'
+import { HttpsEndpoint } from '../https-endpoint.ts'
 
 export interface Asked {
   readonly method: string
@@ -35,22 +34,17 @@ export interface DestinationOptions {
   readonly maxBodyBytes?: number
 }
 
-/** A real HTTPS server on loopback around one of the APIs below. */
-export class Destination {
+/** Around one of the APIs below. */
+export class Destination extends HttpsEndpoint {
   /** What happens in the place of the API; null: nothing does. A function may leave single requests to the API. */
   trouble: Trouble | null = null
   readonly asked: Asked[] = []
   readonly #api: Api
   readonly #options: DestinationOptions
-  readonly #sockets = new Set<Socket>()
-  readonly #server: https.Server
-  #port = 0
 
   constructor(api: Api, options: DestinationOptions) {
-    this.#api = api
-    this.#options = options
     const { certificate, clientAuthority } = options
-    this.#server = https.createServer({
+    super({
       cert: certificate.chainPem, key: certificate.keyPem,
       ...(clientAuthority !== undefined && { ca: clientAuthority, requestCert: true, rejectUnauthorized: true }),
     }, (request, response) => {
@@ -65,45 +59,13 @@ export class Destination {
       request.on('error', () => undefined)
       request.on('end', () => this.#answer(this.#note(request, Buffer.concat(pieces)), request.socket, response))
     })
-    this.#server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket)
-      socket.on('error', () => undefined)
-      socket.once('close', () => this.#sockets.delete(socket))
-    })
-    this.#server.on('tlsClientError', () => undefined)
-  }
-
-  get origin(): string {
-    return `https://localhost:${this.#port}`
-  }
-
-  get openConnections(): number {
-    return this.#sockets.size
+    this.#api = api
+    this.#options = options
   }
 
   /** Requests that carried events. */
   get withEvents(): number {
     return this.asked.filter(({ body, path }) => body.includes('{') && !path.endsWith('/ack')).length
-  }
-
-  async start(): Promise<void> {
-    this.#server.listen(this.#port, 'localhost')
-    await once(this.#server, 'listening')
-    // a server that listens on TCP has such an address
-    this.#port = (this.#server.address() as AddressInfo).port
-  }
-
-  disconnectAll(): void {
-    for (const socket of this.#sockets) socket.destroy()
-  }
-
-  /** Nobody listens; the port stays the same for the next start. */
-  async stop(): Promise<void> {
-    this.disconnectAll()
-    if (!this.#server.listening) return
-    const closed = once(this.#server, 'close')
-    this.#server.close()
-    await closed
   }
 
   #note({ method = '', url = '', headers }: IncomingMessage, raw: Buffer): Asked {

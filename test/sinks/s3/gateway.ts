@@ -1,8 +1,7 @@
-import { once } from 'node:events'
 import http, { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http'
-import https from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Issued } from '../../../src/simulator/certificates.ts'
+import { HttpsEndpoint } from '../https-endpoint.ts'
 
 export interface Asked {
   readonly method: string
@@ -27,20 +26,16 @@ export function errorDocument(status: number, code: string, message = `${code} i
   return { status, body, headers: { 'content-type': 'application/xml', ...headers } }
 }
 
-/** A real HTTPS server in front of a real S3, which can be made to misbehave. */
-export class Gateway {
+/** In front of a real S3, and can be made to misbehave. Its open connections are those on both its sides. */
+export class Gateway extends HttpsEndpoint {
   /** What happens in the place of S3; null: nothing does. A function may leave single requests to S3. */
   trouble: Trouble | ((asked: Asked) => Trouble | null) | null = null
   readonly asked: Asked[] = []
   readonly #target: URL
-  readonly #sockets = new Set<Socket>()
   readonly #agent = new http.Agent({ keepAlive: false })
-  readonly #server: https.Server
-  #port = 0
 
   constructor(target: string, certificate: Issued) {
-    this.#target = new URL(target)
-    this.#server = https.createServer({ cert: certificate.chainPem, key: certificate.keyPem }, (request, response) => {
+    super({ cert: certificate.chainPem, key: certificate.keyPem }, (request, response) => {
       const pieces: Buffer[] = []
       request.on('data', (piece: Buffer) => pieces.push(piece))
       request.on('error', () => undefined)
@@ -51,48 +46,12 @@ export class Gateway {
         this.#answer(asked, request.socket, response)
       })
     })
-    this.#server.on('connection', (socket: Socket) => this.#note(socket))
-    this.#server.on('tlsClientError', () => undefined)
-  }
-
-  get origin(): string {
-    return `https://localhost:${this.#port}`
-  }
-
-  /** On both its sides. */
-  get openConnections(): number {
-    return this.#sockets.size
+    this.#target = new URL(target)
   }
 
   /** Requests for objects. */
   get forObjects(): number {
     return this.asked.filter(({ path }) => !path.includes('.tap-collector-check')).length
-  }
-
-  async start(): Promise<void> {
-    this.#server.listen(this.#port, 'localhost')
-    await once(this.#server, 'listening')
-    // a server that listens on TCP has such an address
-    this.#port = (this.#server.address() as AddressInfo).port
-  }
-
-  disconnectAll(): void {
-    for (const socket of this.#sockets) socket.destroy()
-  }
-
-  /** Nobody listens; the port stays the same for the next start. */
-  async stop(): Promise<void> {
-    this.disconnectAll()
-    if (!this.#server.listening) return
-    const closed = once(this.#server, 'close')
-    this.#server.close()
-    await closed
-  }
-
-  #note(socket: Socket): void {
-    this.#sockets.add(socket)
-    socket.on('error', () => undefined)
-    socket.once('close', () => this.#sockets.delete(socket))
   }
 
   #answer(asked: Asked, socket: Socket, response: ServerResponse): void {
@@ -112,7 +71,7 @@ export class Gateway {
       response.writeHead(answer.statusCode ?? 500, answer.headers)
       answer.pipe(response)
     })
-    forwarded.on('socket', (own) => this.#note(own))
+    forwarded.on('socket', (own) => this.note(own))
     forwarded.on('error', () => socket.destroy())
     forwarded.end(body)
   }
