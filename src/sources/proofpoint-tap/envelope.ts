@@ -1,5 +1,6 @@
 import { jsonParser, type Token } from 'stream-json/core/parser.js'
 import { describeError } from '../../pipeline/errors.ts'
+import { parseApiTime } from './api-time.ts'
 import { excerpt } from './bytes.ts'
 import { MAX_DEPTH } from './scanner.ts'
 import { MalformedResponseError } from './malformed.ts'
@@ -101,7 +102,7 @@ export class Envelope {
         return
       case 'stringValue':
         this.#value('a string')
-        if (this.#depth === 1 && this.#key === 'queryEndTime') this.queryEndTime = parseTime(token.value)
+        if (this.#depth === 1 && this.#key === 'queryEndTime') this.queryEndTime = parseApiTime(token.value)
         return
       case 'nullValue':
         if (this.#depth === 1) this.#found.add(this.#key)
@@ -138,14 +139,4 @@ export class Envelope {
 
 function misfit(name: string, what: string): string {
   return `the response has ${what} in place of the array "${name}"`
-}
-
-const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/
-
-/** A time without an offset is UTC. */
-function parseTime(text: string): number | null {
-  const match = ISO_TIME.exec(text)
-  if (match === null) return null
-  const time = Date.parse(match[3] === undefined ? `${text}Z` : text)
-  return Number.isNaN(time) ? null : time
 }

@@ -1,3 +1,5 @@
+import { parseApiTime } from './api-time.ts'
+
 /** When the click was made or the message was sent; neither has both. */
 const FIELDS = ['clickTime', 'messageTime'] as const
 
@@ -9,8 +11,8 @@ export function eventTime(event: Uint8Array): number | null {
     const fields = new Map<string, unknown>(Object.entries(parsed))
     for (const field of FIELDS) {
       const value = fields.get(field)
-      const time = typeof value === 'string' ? Date.parse(value) : NaN
-      if (Number.isFinite(time)) return time
+      const time = typeof value === 'string' ? parseApiTime(value) : null
+      if (time !== null) return time
     }
     return null
   } catch {

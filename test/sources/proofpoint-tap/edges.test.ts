@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import { eventTime } from '../../../src/sources/proofpoint-tap/event-time.ts'
 import type { HttpResponse } from '../../../src/sources/proofpoint-tap/http.ts'
 import { isTooMuch } from '../../../src/sources/proofpoint-tap/windows.ts'
 import { DAY, HOUR, inputConfig, MINUTE, SECOND, serviceConfig, START, TapSimulation } from '../../support/tap-simulation.ts'
@@ -33,7 +34,7 @@ describe('the local clock', () => {
 })
 
 describe('a leap second', () => {
-  it('in a Date and in queryEndTime is no time that exists, and harms nothing', async () => {
+  it('in a Date and in queryEndTime harms nothing', async () => {
     const simulation = new TapSimulation([inputConfig()], { now: START + HOUR })
     addClicks(simulation, START, START + 3 * HOUR, 5 * MINUTE)
     const reach = simulation.request
@@ -52,6 +53,40 @@ describe('a leap second', () => {
     expect(eachOnce(simulation)).toBe(true)
     expect((await simulation.buffer.loadService('12345', 'clicksBlocked'))?.settled).toBeGreaterThan(START + 2 * HOUR)
     await simulation.stop()
+  })
+
+  it('in an event is carried as it was written, and its time is the end of the minute', async () => {
+    const simulation = new TapSimulation([inputConfig()], { now: START + HOUR })
+    const content = { id: 'leap', clickTime: '2026-11-20T00:29:60Z', threatTime: '2026-11-20T00:29:60.500Z' }
+    simulation.model.events.add({ service: 'clicksBlocked', createdAt: START + 30 * MINUTE, content })
+    await simulation.once()
+    const [text = ''] = [...simulation.buffer.events.keys()].map((key) => key.slice(key.indexOf('{')))
+    expect(JSON.parse(text)).toEqual(content)
+    expect(eventTime(Buffer.from(text))).toBe(START + 30 * MINUTE - 1)
+  })
+})
+
+describe('the zone of this machine, on the night when its clock is set back', () => {
+  it.each(['America/New_York', 'UTC'])('changes nothing: %s', async (zone) => {
+    vi.stubEnv('TZ', zone)
+    try {
+      const night = Date.parse('2026-11-01T04:00:00Z')
+      expect(new Date(night).getTimezoneOffset()).toBe(zone === 'UTC' ? 0 : 240)
+      const simulation = new TapSimulation([inputConfig({ services: [serviceConfig('clicksBlocked', { startTime: night })] })], { now: night })
+      const clickTime = (at: number): string => new Date(at).toISOString().slice(0, -1)
+      for (let at = night; at < night + 4 * HOUR; at += 5 * MINUTE) simulation.model.events.add({ service: 'clicksBlocked', createdAt: at, content: { clickTime: clickTime(at) } })
+      await simulation.start()
+      await simulation.clock.advance(5 * HOUR)
+      await simulation.stop()
+      expect(simulation.buffer.events.size).toBe(48)
+      expect(eachOnce(simulation)).toBe(true)
+      expect(simulation.model.log.entries.filter(({ status }) => status !== 200)).toEqual([])
+      expect((await simulation.buffer.loadService('12345', 'clicksBlocked'))?.settled).toBeGreaterThan(night + 4 * HOUR)
+      // Without an offset: one of the two hours that this zone has twice.
+      expect(eventTime(Buffer.from('{"clickTime":"2026-11-01T01:30:00"}'))).toBe(night - 2.5 * HOUR)
+    } finally {
+      vi.unstubAllEnvs()
+    }
   })
 })
 
