@@ -45,6 +45,7 @@ export interface Plan {
   readonly requestPeriodMs: number
   readonly sweepPeriodMs: number
   readonly requestsPerDay: number
+  readonly endpointMode: 'separate' | 'combined' | 'auto'
   /** How wrong the local clock is from the beginning. */
   readonly skewMs: number
   /** How a healthy endpoint ends. */
@@ -74,12 +75,13 @@ export function makePlan({ seed, days, intensity = 1 }: PlanOptions): Plan {
     requestPeriodMs: random.pick([5, 5, 5, 5, 10, 10, 20, 1]) * MINUTE_MS,
     sweepPeriodMs: random.pick([15 * MINUTE_MS, 15 * MINUTE_MS, 0, 60 * MINUTE_MS]),
     requestsPerDay: random.pick([1_800, 1_800, 700]),
+    endpointMode: new Random(seed, 'endpoint mode').pick(['separate', 'combined', 'auto']),
     skewMs: isCalm ? 0 : random.pick([0, 0, -4 * MINUTE_MS, 3 * MINUTE_MS, 40 * MINUTE_MS, -3 * HOUR_MS]),
     endpoint,
   }
   const faults = Array.from({ length: Math.round(days * FAULTS_PER_DAY * intensity) }, (_, index) =>
     drawFault(new Random(seed, 'fault', index), days * DAY_MS, endpoint))
-  return { ...plan, faults: (isCalm ? [] : [...faults, ...outages(random, days)]).sort((a, b) => a.from - b.from) }
+  return { ...plan, faults: (isCalm ? [] : [...faults, ...outages(random, days), ...refusals(new Random(seed, 'refusals'), days)]).sort((a, b) => a.from - b.from) }
 }
 
 /** What is too long to be drawn every day: a day without Devo, three hours without the API, and once in a while eight days. */
@@ -95,6 +97,13 @@ function outages(random: Random, days: number): Fault[] {
     ...some(0.3, { from: random.below(days * DAY_MS), until: Infinity, kind: 'api hole', minute: START + Math.floor(at() / MINUTE_MS) * MINUTE_MS }),
     ...some(0.3, fault(at(), 2 * HOUR_MS + random.below(6 * HOUR_MS), { kind: 'damage', repair: random.pick(['copy', 'anew']), place: random.next() })),
   ]
+}
+
+/** A login that is refused for an hour, as when a password is changed. */
+function refusals(random: Random, days: number): Fault[] {
+  const from = random.below(days * DAY_MS)
+  const refused: Fault = { from, until: Math.min(from + HOUR_MS, days * DAY_MS), kind: 'api', fault: { kind: 'status', status: 401, body: 'Unauthorized' }, probability: 1 }
+  return random.chance(0.5) ? [refused] : []
 }
 
 function drawFault(random: Random, end: number, endpoint: Plan['endpoint']): Fault {

@@ -249,10 +249,10 @@ class World {
   }
 
   #config(stateDir: string, earliestStart: number): CollectorConfig {
-    const { services, startBackMs, requestPeriodMs, sweepPeriodMs, requestsPerDay } = this.#plan
+    const { services, startBackMs, requestPeriodMs, sweepPeriodMs, requestsPerDay, endpointMode } = this.#plan
     return {
       root: stateDir, name: 'soak', id: 'soak', debug: false, stateDir, internalEvents: false,
-      http: { enabled: false, host: '127.0.0.1', port: 0, token: null },
+      http: { enabled: false, host: '127.0.0.1', isHostGiven: false, port: 0, token: null },
       buffer: { type: 'embedded', retentionMs: 6 * HOUR_MS, maxSizeBytes: 2 ** 30 },
       outputs: [{
         type: 'devo_platform', name: 'devo_1', services: null, transforms: [], shipmentsInFlight: SHIPMENTS_IN_FLIGHT, maxShipmentEvents: 200, maxShipmentBytes: 2 ** 26,
@@ -263,7 +263,7 @@ class World {
       }],
       inputs: [{
         name: 'tap', id: '12345', username: 'principal', password: 'secret', baseUrl: 'https://tap.test', environment: null,
-        requestsLimits: [{ periodMs: DAY_MS, requests: requestsPerDay }], endpointMode: 'separate', ca: null,
+        requestsLimits: [{ periodMs: DAY_MS, requests: requestsPerDay }], endpointMode, ca: null,
         services: services.map((name) => ({
           name, startTime: Math.max(START - startBackMs, Math.floor(earliestStart / 1_000) * 1_000), requestPeriodMs, lookBackMs: 45 * MINUTE_MS,
           sweepPeriodMs, overrideTag: null, threatStatuses: [], threatTypes: [],
