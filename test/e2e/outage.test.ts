@@ -1,8 +1,13 @@
 import { spawnSync } from 'node:child_process'
 import { mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pino } from 'pino'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { makeWorld, MINUTE_MS, type World } from './world.ts'
+import { openEmbeddedBuffer } from '../../src/buffers/embedded/embedded.ts'
+import { systemClock } from '../../src/pipeline/clock.ts'
+import { TAP_ARRAYS } from '../../src/simulator/tap-api.ts'
+import { parseExposition, valueOf } from '../support/exposition.ts'
+import { HOUR_MS, makeWorld, MINUTE_MS, writeTime, type World } from './world.ts'
 
 const FULL = { missing: [], surplus: [] }
 
@@ -27,6 +32,54 @@ describe('a receiver that is dead for long', () => {
     expect(world.compare()).toMatchObject(FULL)
   })
 })
+
+describe('a collector that was off for more than seven days', () => {
+  test.each([45, -45])('tells the gap in its log, in status, in a metric and to Devo, and goes on inside of what the API still has; the API’s clock is off by %i minutes', async (minutes) => {
+    const own: string[] = []
+    const start = Math.floor((Date.now() - 9 * 24 * HOUR_MS) / 1_000) * 1_000
+    const world = await makeWorld({
+      perHour: 0,
+      settings: { clockSkewMs: minutes * MINUTE_MS },
+      onOwnLog: (line) => own.push(line),
+      configure: ({ globals, inputs }) => {
+        globals.internal_events = true
+        const { services = {} } = inputs.proofpoint_tap ?? {}
+        for (const service of Object.values(services)) service.start_time_in_utc_format = writeTime(start)
+      },
+    })
+    await leaveState(world, start)
+    const horizon = Date.now() + minutes * MINUTE_MS - 7 * 24 * HOUR_MS
+    world.add(...TAP_ARRAYS.map((service) => ({ service, createdAt: horizon + (10 + Math.abs(minutes) + 2) * MINUTE_MS, content: { id: `${service} behind the gap` } })))
+    const collector = world.start(['run'])
+    for (const service of TAP_ARRAYS) await collector.until(() => collector.log.some((entry) => entry.service === service && entry.msg === 'The data is up to date!'), `${service} being up to date`)
+    await world.receiver.until(() => world.arrivals.total === 4 && own.filter((line) => line.includes('A gap')).length >= 4)
+    expect(world.compare()).toMatchObject(FULL)
+
+    const told = collector.log.filter(({ msg }) => msg.includes('A gap: the events from'))
+    expect(told.length).toBeGreaterThanOrEqual(4)
+    for (const service of TAP_ARRAYS) expect(told.find((entry) => entry.service === service)).toMatchObject({ level: 'error', msg: expect.stringContaining(`from ${writeTime(start)} to `) as string })
+    const { services } = JSON.parse((await world.run(['status', '--json'])).stdout) as { services: { service: string; gaps: { from: string; to: string }[] }[] } // report.ts writes it
+    for (const { service, gaps } of services) {
+      const [first, last] = [gaps[0], gaps.at(-1)]
+      expect([service, Date.parse(first?.from ?? '')]).toEqual([service, start])
+      // At most what the two clocks differ by, and ten minutes, of what the API still has.
+      expect(Date.parse(last?.to ?? '')).toBeGreaterThanOrEqual(horizon)
+      expect(Date.parse(last?.to ?? '')).toBeLessThanOrEqual(horizon + 12 * MINUTE_MS)
+    }
+    expect((await world.run(['status'])).stdout).toContain('gap in proofpoint_tap/clicksBlocked: ')
+    const metrics = parseExposition(await (await fetch(`http://127.0.0.1:${await collector.httpPort()}/metrics`)).text())
+    for (const service of TAP_ARRAYS) expect(valueOf(metrics, 'tap_collector_gap_seconds_total', { service })).toBeGreaterThanOrEqual((horizon - start) / 1_000)
+    expect(own.find((line) => line.includes('A gap'))).toMatch(/ devo\.collectors\.out\.local\.error: .*A gap: the events from/)
+    expect(await collector.stop()).toMatchObject({ code: 0 })
+  })
+})
+
+/** As a collector leaves it that has read up to `settled`. */
+async function leaveState({ stateDir }: World, settled: number): Promise<void> {
+  const buffer = await openEmbeddedBuffer({ dir: stateDir, retentionMs: HOUR_MS, maxSizeBytes: 2 ** 28, clock: systemClock, log: pino({ level: 'silent' }), inThread: true })
+  for (const service of TAP_ARRAYS) await buffer.startService('12345', service, settled, settled)
+  await buffer.close()
+}
 
 /** A file system of its own for the state folder, of so many megabytes. False where it cannot be mounted here. */
 function mountState(world: World, megabytes: number): boolean {
