@@ -158,9 +158,37 @@ describe('windows', () => {
     await simulation.stop()
   })
 
+  it('are halved where an answer is larger than 256 MiB, although it was read', async () => {
+    const simulation = new TapSimulation([inputConfig()], { now: START + 6 * HOUR })
+    addClicks(simulation, START, START + 5 * HOUR, 5 * MINUTE)
+    const reach = simulation.request
+    let isFirst = true
+    simulation.request = async (request): Promise<HttpResponse> => {
+      const response = await reach(request)
+      if (!isFirst) return response
+      isFirst = false
+      const body = await text(response.body)
+      return { ...response, body: Readable.from(withLargeEvent(body, 257), { objectMode: false }) }
+    }
+    await simulation.once()
+    const lengths = simulation.model.log.entries.slice(0, 3).map(({ window }) => ((window?.to ?? 0) - (window?.from ?? 0)) / MINUTE)
+    expect(lengths).toEqual([60, 30, 30])
+    expect(simulation.buffer.events.size).toBe(60)
+    expect(eachOnce(simulation)).toBe(true)
+  })
+
   it.each([
     [{ tookMs: 60_001, bytes: 0 }, true], [{ tookMs: 60_000, bytes: 268_435_456 }, false], [{ tookMs: 0, bytes: 268_435_457 }, true],
   ])('%o are too much for the next one to be as long: %s', (answer, expected) => {
     expect(isTooMuch(answer)).toBe(expected)
   })
 })
+
+/** With one more event in its array, of so many MiB: in pieces, for no string holds it. */
+function* withLargeEvent(body: string, mebibytes: number): Generator<Buffer, void, undefined> {
+  const at = body.indexOf('[') + 1
+  const piece = Buffer.alloc(64 * 1024, 'x')
+  yield Buffer.from(`${body.slice(0, at)}{"url":"`)
+  for (let sent = 0; sent < mebibytes * 16; sent += 1) yield Buffer.from(piece)
+  yield Buffer.from(`"},${body.slice(at)}`)
+}
