@@ -183,6 +183,7 @@ async function replayTo(output: Output, { options, request, store, positions, de
     stop,
     abort,
     drain: AbortSignal.abort(),
+    isDry,
   })
 }
 

@@ -5,10 +5,12 @@ import type { Clock } from './clock.ts'
 import type { Conditions } from './conditions.ts'
 import type { Counters } from './counters.ts'
 import { describeError, FatalError, isBug, RetryableError } from './errors.ts'
+import { FirstAndSum } from './first-and-sum.ts'
 import { Shipment } from './shipment.ts'
 import type { Sink } from './sink.ts'
 import { SECOND_MS } from './time.ts'
 import type { Transform } from './transform.ts'
+import type { DeadLetter } from './unit.ts'
 
 export interface DeliverOptions {
   readonly output: string
@@ -32,6 +34,8 @@ export interface DeliverOptions {
   readonly abort: AbortSignal
   /** Nothing more will be appended: end when everything has been delivered. Never aborts where the collector runs on. */
   readonly drain: AbortSignal
+  /** A rehearsal: nothing goes out, and what would be refused is not kept. */
+  readonly isDry?: boolean
 }
 
 /**
@@ -39,6 +43,15 @@ export interface DeliverOptions {
  * Resolves after a stop or, once drained, with everything committed. Throws only what cannot be mended.
  */
 export async function deliver(options: DeliverOptions): Promise<void> {
+  const refusals = new FirstAndSum<DeadLetter>(options.clock, (example, events) => tellRefused(options, example, events))
+  try {
+    await deliverAll(options, refusals)
+  } finally {
+    refusals.close()
+  }
+}
+
+async function deliverAll(options: DeliverOptions, refusals: FirstAndSum<DeadLetter>): Promise<void> {
   const { output, sink, buffer, clock, log, conditions, counters, inputName = (id: string): string => id, stop, abort, drain } = options
   const failed = new AbortController()
   const signal = AbortSignal.any([abort, failed.signal])
@@ -71,6 +84,7 @@ export async function deliver(options: DeliverOptions): Promise<void> {
       }
       if (shipment.deadLetters.length > 0) counters.add('dead_letters_total', { output, reason: 'refused' }, shipment.deadLetters.length)
     }
+    refusals.add(shipment.deadLetters)
     const waitedMs = conditions.clear(output)
     if (waitedMs !== null) log.info({ output }, `Delivery to ${output} works again after ${Math.round(waitedMs / 1000)} s`)
   }
@@ -111,6 +125,13 @@ export async function deliver(options: DeliverOptions): Promise<void> {
   await committed.catch((error: unknown) => {
     if (error !== stop.reason && error !== abort.reason) throw error
   })
+}
+
+function tellRefused({ output, log, isDry = false }: DeliverOptions, { service, reason }: DeadLetter, events: number): void {
+  const what = events === 1 ? 'an event' : `${events} events`
+  const where = isDry ? '' : events === 1 ? '; it is kept as a dead letter' : '; they are kept as dead letters'
+  const example = events === 1 ? '' : 'the first of them: '
+  log.error({ code: 'EventRefused', output, service, reason, events }, `${output} ${isDry ? 'would refuse' : 'refused'} ${what} for good${where}: ${example}${reason}`)
 }
 
 /** A buffer that is away is waited for, as an empty one is. */
@@ -159,11 +180,6 @@ async function commit({ output, buffer, clock, log, conditions }: DeliverOptions
     try {
       // proven implies that one attempt has read to the end
       await buffer.commit(output, shipment.to ?? '', shipment.deadLetters)
-      for (const letter of shipment.deadLetters)
-        log.error(
-          { code: 'EventRefused', output, service: letter.service, reason: letter.reason },
-          `${output} refused an event for good; it is kept as a dead letter`,
-        )
       return
     } catch (error) {
       signal.throwIfAborted()

@@ -1,11 +1,15 @@
+import { pino } from 'pino'
 import { describe, expect, it, vi } from 'vitest'
 import { Conditions } from '../../src/pipeline/conditions.ts'
 import { Counters } from '../../src/pipeline/counters.ts'
 import { deliver, type DeliverOptions } from '../../src/pipeline/deliver.ts'
 import { FatalError, RetryableError } from '../../src/pipeline/errors.ts'
 import type { EventBuffer } from '../../src/pipeline/buffer.ts'
+import { countEvents } from '../../src/pipeline/event.ts'
+import type { Transform } from '../../src/pipeline/transform.ts'
 import { openShares } from '../contract/buffer-units.ts'
-import { hurried, ModelSink, openBuffer, silent, temporaryFolder, unit } from './support.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+import { hurried, ModelSink, namesOf, openBuffer, silent, temporaryFolder, unit } from './support.ts'
 
 async function setUp(sink: ModelSink, change: Partial<DeliverOptions> & { readonly buffer?: EventBuffer } = {}) {
   const buffer = change.buffer ?? (await openBuffer(await temporaryFolder()))
@@ -230,6 +234,44 @@ describe('deliver', () => {
     const [output] = (await buffer.snapshot()).outputs
     expect(output).toMatchObject({ backlogEvents: 0, deadLetters: 1 })
     expect(options.counters.sum('events_delivered_total')).toBe(2)
+  })
+
+  it('tells the first refusals at once and adds up those of the minute behind them, however many shipments they come in', async () => {
+    const lines: string[] = []
+    const log = pino({}, { write: (line: string) => void lines.push(...(/"msg":"(devo_1 refused[^"]*)"/.exec(line)?.slice(1) ?? [])) })
+    const sink = new ModelSink({
+      behave: (_names, { reject }, batches) => {
+        for (const batch of batches) for (let index = 0; index < countEvents(batch); index += 1) reject(batch, index, `no ${namesOf(batch)[index]}`)
+      },
+    })
+    const clock = new VirtualClock(0)
+    const { buffer, options, drain } = await setUp(sink, { log, clock })
+    await buffer.append(unit([...six, ['g']]))
+    const delivering = deliver(options)
+    const refused = (count: number) => vi.waitFor(async () => expect((await buffer.snapshot()).outputs[0]?.deadLetters).toBe(count))
+    await refused(7)
+    await clock.advance(59_000)
+    expect(lines).toEqual(['devo_1 refused 2 events for good; they are kept as dead letters: the first of them: no a'])
+    await clock.advance(1_000)
+    expect(lines.slice(1)).toEqual(['devo_1 refused 5 events for good; they are kept as dead letters: the first of them: no c'])
+    await clock.advance(60_000)
+    await buffer.append(unit([['h']]))
+    await refused(8)
+    await buffer.append(unit([['i']]))
+    drain.abort()
+    await delivering
+    expect(lines.slice(2)).toEqual(['h', 'i'].map((name) => `devo_1 refused an event for good; it is kept as a dead letter: no ${name}`))
+    expect(clock.pendingTimers).toBe(0)
+  })
+
+  it('does not say of a rehearsal that anything is kept', async () => {
+    const lines: string[] = []
+    const refuseAll: Transform = (batch, reject) => (reject(batch, 0, 'no user'), null)
+    const { buffer, options, drain } = await setUp(new ModelSink(), { log: pino({}, { write: (line: string) => void lines.push(line) }), transforms: [refuseAll] })
+    await buffer.append(unit([['a']]))
+    drain.abort()
+    await deliver({ ...options, isDry: true })
+    expect(lines.join('')).toContain('devo_1 would refuse an event for good: no user"')
   })
 
   it('counts what the output has taken by input and service, each event once however often it was sent, and how long that took', async () => {

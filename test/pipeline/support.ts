@@ -71,7 +71,7 @@ function ownBytes(text: string): Uint8Array {
   return new TextEncoder().encode(text).slice()
 }
 
-function namesOf(batch: Batch): string[] {
+export function namesOf(batch: Batch): string[] {
   return [...eventsOf(batch)].map((event) => /"name":"([^"]*)"/.exec(Buffer.from(event).toString())?.[1] ?? '')
 }
 
