@@ -116,7 +116,7 @@ async function openWhenPossible(
   while (!stopped()) {
     try {
       const onMove = async (): Promise<void> => {
-        conditions.set('buffer', 'what the embedded buffer holds is being moved to Kafka')
+        conditions.set('buffer', 'what the embedded buffer holds is being moved to Kafka', { code: 'MovePending' })
         await onWait()
       }
       const buffer = await (seams.openBuffer ?? openBuffer)(config, { clock, log, stop, onMove })
@@ -131,7 +131,7 @@ async function openWhenPossible(
     } catch (error) {
       if (stopped()) return null
       if (!(error instanceof RetryableError) || once) throw error
-      if (conditions.set('buffer', describeError(error)))
+      if (conditions.set('buffer', describeError(error), { code: 'BufferUnavailable', err: error }))
         log.error({ code: 'BufferUnavailable', err: error }, `The buffer cannot be opened, trying again: ${describeError(error)}`)
       await onWait()
       await clock.sleep(backoff.next(), stop).catch(() => undefined)

@@ -1,6 +1,7 @@
 import type { CollectorConfig } from '../config/types.ts'
 import type { BufferSnapshot } from '../pipeline/buffer.ts'
-import { isBelow, type Conditions } from '../pipeline/conditions.ts'
+import { label } from '../pipeline/codes.ts'
+import { isBelow, type Condition, type Conditions } from '../pipeline/conditions.ts'
 import { SECOND_MS } from '../pipeline/time.ts'
 import type { HourlyEvents } from '../telemetry/hourly-events.ts'
 import type { BufferLook } from './look.ts'
@@ -36,6 +37,7 @@ export async function pageState({ config, conditions, look, hours, startedAt, no
     ready,
     role,
     reasons,
+    codes: { gap: label('Gap'), hole: label('Hole'), missed: label('OutputMissedEvents') },
     services: report.services.map((row) => ({
       ...row,
       last_error: lastError(conditions, `${row.input}/${row.service}`),
@@ -53,9 +55,13 @@ export async function pageState({ config, conditions, look, hours, startedAt, no
 /** The one that lasts, else the last that is over. */
 function lastError(conditions: Conditions, part: string) {
   const present = conditions.list().find((known) => isBelow(known.part, part))
-  if (present !== undefined) return { reason: present.reason, since: iso(present.since), ended_at: null }
+  if (present !== undefined) return { ...told(present), ended_at: null }
   const past = conditions.past(part)
-  return past === null ? null : { reason: past.reason, since: iso(past.since), ended_at: iso(past.endedAt) }
+  return past === null ? null : { ...told(past), ended_at: iso(past.endedAt) }
+}
+
+function told({ reason, code, since }: Condition) {
+  return { code: code && label(code), reason, since: iso(since) }
 }
 
 const iso = (time: number): string => new Date(time).toISOString()

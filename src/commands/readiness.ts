@@ -1,4 +1,5 @@
 import type { CollectorConfig } from '../config/types.ts'
+import { label } from '../pipeline/codes.ts'
 import { isBelow, type Conditions } from '../pipeline/conditions.ts'
 import { STANDBY } from '../pipeline/supervisor.ts'
 import type { Readiness } from '../telemetry/health.ts'
@@ -13,16 +14,16 @@ export async function readiness(config: CollectorConfig, conditions: Conditions,
   const ofServices = config.inputs.flatMap(({ name, services }) => services.map((service) => `${name}/${service.name}`))
   const reasons = listed
     .filter(({ part }) => !isStandby || !ofServices.some((service) => isBelow(part, service)))
-    .map(({ part, reason, since }) => ({ part, reason, since: new Date(since).toISOString() }))
+    .map(({ part, code, reason, since }) => ({ part, code: code && label(code), reason, since: new Date(since).toISOString() }))
   const inputNames = new Map(config.inputs.map(({ id, name }) => [id, name]))
   const snapshot = await look.take()
-  if (look.isOpen && snapshot === null) reasons.push({ part: 'buffer', reason: 'does not answer', since: new Date().toISOString() })
+  if (look.isOpen && snapshot === null) reasons.push({ part: 'buffer', code: label('BufferUnavailable'), reason: 'does not answer', since: new Date().toISOString() })
   const parts = (snapshot?.services ?? []).map((entry) => ({ ...entry, part: `${inputNames.get(entry.inputId) ?? entry.inputId}/${entry.service}` }))
   return {
     // a hole stops nothing: the service reads on behind it
     ready: look.isOpen && reasons.every(({ part }) => part === STANDBY || part.endsWith('/holes')),
     role: isStandby ? 'standby' : 'active',
-    reasons: !look.isOpen && reasons.length === 0 ? [{ part: 'buffer', reason: 'opening', since: new Date().toISOString() }] : reasons,
+    reasons: !look.isOpen && reasons.length === 0 ? [{ part: 'buffer', code: null, reason: 'opening', since: new Date().toISOString() }] : reasons,
     holes: parts.flatMap(({ part, holes }) => holes.map((hole) => ({ part, ...hole }))),
     gaps: parts.flatMap(({ part, gaps }) => gaps.map((gap) => ({ part, ...gap }))),
   }

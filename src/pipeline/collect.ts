@@ -103,7 +103,7 @@ class BufferWait {
   /** In the log once for each kind of error, for its numbers change with every look; the conditions have the latest. */
   because(error: RetryableError): void {
     const reason = describeError(error)
-    this.#options.conditions.set(this.#part, reason)
+    this.#options.conditions.set(this.#part, reason, { code: 'FetchingWaits', err: error })
     const level = this.#told === error.name ? 'debug' : 'error'
     this.#told = error.name
     this.#options.log[level]({ code: 'FetchingWaits', part: this.#service, err: error }, `Fetching waits: ${reason}. Nothing is lost; it goes on by itself`)

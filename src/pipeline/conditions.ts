@@ -1,6 +1,9 @@
+import type { CodeName } from './codes.ts'
+import { codeOf } from './errors.ts'
+
 /** Why parts of the collector cannot make progress now; `/readyz` lists it. One reason for each part, the latest. */
 export class Conditions {
-  readonly #reasons = new Map<string, { readonly reason: string; readonly since: number; readonly isError: boolean }>()
+  readonly #reasons = new Map<string, Condition & { readonly isError: boolean }>()
   readonly #past = new Map<string, PastError>()
   readonly #now: () => number
 
@@ -10,12 +13,12 @@ export class Conditions {
 
   /**
    * `part` is `input/service`, `output` or `buffer`. Setting the same reason again keeps its start. Returns true where it is news.
-   * What is no error is not remembered when it is over.
+   * The code of `err` counts more than `code`, as in the log; null: what is no trouble has none, and is not remembered when it is over.
    */
-  set(part: string, reason: string, { isError = true } = {}): boolean {
+  set(part: string, reason: string, { code, err }: { readonly code: CodeName | null; readonly err?: unknown }): boolean {
     const known = this.#reasons.get(part)
     if (known?.reason === reason) return false
-    this.#reasons.set(part, { reason, since: known?.since ?? this.#now(), isError })
+    this.#reasons.set(part, { reason, code: codeOf(err) ?? code, since: known?.since ?? this.#now(), isError: code !== null })
     return true
   }
 
@@ -31,8 +34,8 @@ export class Conditions {
     for (const known of [...this.#reasons.keys()]) if (isBelow(known, part)) this.#end(known)
   }
 
-  list(): { readonly part: string; readonly reason: string; readonly since: number }[] {
-    return [...this.#reasons].map(([part, { reason, since }]) => ({ part, reason, since }))
+  list(): (Condition & { readonly part: string })[] {
+    return [...this.#reasons].map(([part, { reason, code, since }]) => ({ part, reason, code, since }))
   }
 
   /** Of a part and all below it the last error that is over. */
@@ -46,14 +49,19 @@ export class Conditions {
     const known = this.#reasons.get(part)
     if (known === undefined) return
     this.#reasons.delete(part)
-    if (known.isError) this.#past.set(part, { reason: known.reason, since: known.since, endedAt: this.#now() })
+    if (known.isError) this.#past.set(part, { reason: known.reason, code: known.code, since: known.since, endedAt: this.#now() })
   }
 }
 
 /** Times in epoch milliseconds. */
-export interface PastError {
+export interface Condition {
   readonly reason: string
+  /** Which row of docs/errors.md explains it. */
+  readonly code: CodeName | null
   readonly since: number
+}
+
+export interface PastError extends Condition {
   readonly endedAt: number
 }
 

@@ -65,7 +65,7 @@ async function deliverAll(options: DeliverOptions, refusals: FirstAndSum<DeadLet
   const onFailure = (error: unknown, attempt: number): void => {
     counters.add('delivery_attempts_total', { output, result: 'failed' })
     const reason = describeError(error)
-    const isNews = conditions.set(output, reason)
+    const isNews = conditions.set(output, reason, { code: isBug(error) ? 'OutputBug' : 'DeliveryFailed', err: error })
     // One output's bug must not stop the others.
     if (isNews && isBug(error))
       log.error({ code: 'OutputBug', output, stack: error instanceof Error ? error.stack : undefined }, `A bug in output ${output}: ${reason}`)
@@ -146,7 +146,7 @@ async function waitBeyond({ output, buffer, clock, log, conditions }: DeliverOpt
     } catch (error) {
       if (isAborted()) return
       if (!(error instanceof RetryableError)) throw error
-      if (conditions.set(`${output}/buffer`, describeError(error)))
+      if (conditions.set(`${output}/buffer`, describeError(error), { code: 'OutputWaitsForBuffer', err: error }))
         log.error({ code: 'OutputWaitsForBuffer', output, err: error }, `Output ${output} waits for the buffer: ${describeError(error)}`)
       await clock.sleep(backoff.next(), signal).catch(() => undefined)
     }
@@ -156,7 +156,7 @@ async function waitBeyond({ output, buffer, clock, log, conditions }: DeliverOpt
 /** The endpoint is probed before the first shipment, and until it answers. */
 async function checked({ output, sink, clock, log, conditions }: DeliverOptions, signal: AbortSignal): Promise<void> {
   const backoff = retryBackoff()
-  conditions.set(output, 'connecting', { isError: false })
+  conditions.set(output, 'connecting', { code: null })
   for (;;) {
     try {
       await sink.check(signal)
@@ -167,7 +167,8 @@ async function checked({ output, sink, clock, log, conditions }: DeliverOptions,
       signal.throwIfAborted()
       if (error instanceof FatalError) throw error
       const reason = describeError(error)
-      if (conditions.set(output, reason)) log.warn({ code: 'OutputUnreachable', output, err: error }, `Output ${output} is not reachable, trying again: ${reason}`)
+      if (conditions.set(output, reason, { code: 'OutputUnreachable', err: error }))
+        log.warn({ code: 'OutputUnreachable', output, err: error }, `Output ${output} is not reachable, trying again: ${reason}`)
       await clock.sleep(backoff.next(), signal)
     }
   }
@@ -184,7 +185,7 @@ async function commit({ output, buffer, clock, log, conditions }: DeliverOptions
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof RetryableError)) throw error
-      if (conditions.set(output, describeError(error)))
+      if (conditions.set(output, describeError(error), { code: 'PositionNotSaved', err: error }))
         log.error({ code: 'PositionNotSaved', output, err: error }, `Saving the position of ${output} failed, trying again: ${describeError(error)}`)
       await clock.sleep(backoff.next(), signal)
     }

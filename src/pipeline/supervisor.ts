@@ -121,7 +121,8 @@ async function openOutputs({ sources, outputs, buffer, clock, log, conditions, s
       return true
     } catch (error) {
       if (!(error instanceof RetryableError) || once) throw error
-      if (conditions.set('buffer', describeError(error))) log.error({ code: 'OutputWaitsForBuffer', err: error }, `The outputs wait for the buffer: ${describeError(error)}`)
+      if (conditions.set('buffer', describeError(error), { code: 'OutputWaitsForBuffer', err: error }))
+        log.error({ code: 'OutputWaitsForBuffer', err: error }, `The outputs wait for the buffer: ${describeError(error)}`)
       await clock.sleep(backoff.next(), stop).catch(() => undefined)
     }
   }
@@ -138,7 +139,7 @@ async function collectOwned(options: SupervisorOptions): Promise<void> {
   const stopped = (): boolean => stop.aborted
   const standBy = (): void => {
     conditions.clear('inputs')
-    conditions.set(STANDBY, 'another collector reads the inputs')
+    conditions.set(STANDBY, 'another collector reads the inputs', { code: 'StandingBy' })
   }
   standBy()
   while (!stopped()) {
@@ -155,14 +156,15 @@ async function collectOwned(options: SupervisorOptions): Promise<void> {
         await ownership.release()
       }
       if (isDone || stopped()) return
-      conditions.set('inputs', describeError(ownership.lost.reason))
+      conditions.set('inputs', describeError(ownership.lost.reason), { code: 'StandingBy', err: ownership.lost.reason })
       log.warn({ code: 'StandingBy' }, `Another collector reads the inputs from here on, or may: standing by (${describeError(ownership.lost.reason)})`)
     } catch (error) {
       // Who reads them now is not known; and whoever stands by is ready, but this one is not.
       conditions.clear(STANDBY)
       if (stopped()) return
       if (!(error instanceof RetryableError) || once) throw error
-      if (conditions.set('inputs', describeError(error))) log.error({ code: 'InputsWait', err: error }, `The inputs wait: ${describeError(error)}`)
+      if (conditions.set('inputs', describeError(error), { code: 'InputsWait', err: error }))
+        log.error({ code: 'InputsWait', err: error }, `The inputs wait: ${describeError(error)}`)
       await clock.sleep(backoff.next(), stop).catch(() => undefined)
     }
   }
@@ -222,7 +224,7 @@ async function deliverShares(output: Output, options: DeliverSharesOptions): Pro
     } catch (error) {
       if (stopped()) return
       if (!(error instanceof RetryableError)) throw error
-      if (conditions.set(`${name}/buffer`, describeError(error)))
+      if (conditions.set(`${name}/buffer`, describeError(error), { code: 'OutputWaitsForBuffer', err: error }))
         log.error({ code: 'OutputWaitsForBuffer', output: name, err: error }, `Output ${name} waits for the buffer: ${describeError(error)}`)
       await clock.sleep(backoff.next(), stop).catch(() => undefined)
       continue

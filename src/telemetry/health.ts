@@ -2,6 +2,7 @@ import { hash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
+import { label } from '../pipeline/codes.ts'
 import type { Gap, Hole } from '../pipeline/unit.ts'
 import { limitConnections, together, withoutFloods } from './connections.ts'
 import { isLoopback, isMeant, StatusPage } from './page/status-page.ts'
@@ -9,8 +10,8 @@ import { isLoopback, isMeant, StatusPage } from './page/status-page.ts'
 export interface Readiness {
   readonly ready: boolean
   readonly role: 'active' | 'standby'
-  /** Why parts cannot make progress now. */
-  readonly reasons: readonly { readonly part: string; readonly reason: string; readonly since: string }[]
+  /** Why parts cannot make progress now. `code` is the label that the log has too, null for what is no trouble. */
+  readonly reasons: readonly { readonly part: string; readonly code: string | null; readonly reason: string; readonly since: string }[]
   /** What is known to be missing; none of it stops progress. */
   readonly holes: readonly ({ readonly part: string } & Hole)[]
   readonly gaps: readonly ({ readonly part: string } & Gap)[]
@@ -57,7 +58,7 @@ export async function startHealthServer(options: {
         },
         (error: unknown) => {
           log.debug({ err: error }, 'The readiness is not known')
-          answer(response, 503, { ready: false, reasons: [{ part: 'buffer', reason: 'its state cannot be read' }] })
+          answer(response, 503, { ready: false, reasons: [{ part: 'buffer', code: label('BufferUnavailable'), reason: 'its state cannot be read' }] })
         },
       )
     } else if (path === '/metrics' && !isTrusted(request, token)) {

@@ -3,6 +3,7 @@ import { BufferLook } from '../../src/commands/look.ts'
 import { readiness } from '../../src/commands/readiness.ts'
 import type { EventBuffer } from '../../src/pipeline/buffer.ts'
 import { Conditions } from '../../src/pipeline/conditions.ts'
+import { RetryableError } from '../../src/pipeline/errors.ts'
 import { STANDBY } from '../../src/pipeline/supervisor.ts'
 import { inputConfig, serviceConfig } from '../support/tap-simulation.ts'
 import { openBuffer, position, temporaryFolder, unit } from '../pipeline/support.ts'
@@ -14,7 +15,7 @@ const config = collectorConfig({
 
 async function ready(conditions: Readonly<Record<string, string>>, buffer?: EventBuffer | null) {
   const all = new Conditions(() => 0)
-  for (const [part, reason] of Object.entries(conditions)) all.set(part, reason)
+  for (const [part, reason] of Object.entries(conditions)) all.set(part, reason, { code: 'DeliveryFailed' })
   const looked = buffer === undefined ? await openBuffer(await temporaryFolder()) : buffer
   const state = await readiness(config, all, new BufferLook(() => looked))
   return { ...state, reasons: state.reasons.map(({ part, reason }) => `${part}: ${reason}`) }
@@ -25,6 +26,19 @@ test('whoever makes progress everywhere is ready; what a service or an output wa
   expect(await ready({ 'tap/clicksBlocked': 'HTTP 503' })).toMatchObject({ ready: false, reasons: ['tap/clicksBlocked: HTTP 503'] })
   expect(await ready({ devo_1: 'connection refused' })).toMatchObject({ ready: false, role: 'active' })
   expect(await ready({ inputs: 'no broker answers' })).toMatchObject({ ready: false, role: 'active' })
+})
+
+test('a reason has the code that its line of the log has, the code of its cause before that of the part; what is no trouble has none', async () => {
+  const all = new Conditions(() => 0)
+  all.set('devo_1', 'refused', { code: 'DeliveryFailed', err: new RetryableError('x', { cause: new RetryableError('y', { code: 'PeerReset' }) }) })
+  all.set('devo_2', 'unknown', { code: 'DeliveryFailed', err: new Error('of a library') })
+  all.set('devo_3', 'connecting', { code: null })
+  const { reasons } = await readiness(config, all, new BufferLook(() => null))
+  expect(reasons.map(({ part, code }) => [part, code])).toEqual([
+    ['devo_1', 'PeerReset [CODE:0801]'],
+    ['devo_2', 'DeliveryFailed [CODE:0700]'],
+    ['devo_3', null],
+  ])
 })
 
 test('whoever stands by is ready, whatever its services waited for before', async () => {

@@ -5,7 +5,7 @@ import { makeWorld, MINUTE_MS } from './world.ts'
 
 interface Ready {
   readonly ready: boolean
-  readonly reasons: readonly { part: string; reason: string }[]
+  readonly reasons: readonly { part: string; code: string | null; reason: string; since: string }[]
 }
 
 const until = Date.now() - 2 * MINUTE_MS
@@ -32,6 +32,8 @@ describe('the health page', () => {
     expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200)
     const { body } = await lookUntil(port, ({ status, body: { reasons } }) => status === 503 && reasons.some(({ part, reason }) => part === 'devo_1' && reason.includes('ECONNREFUSED')))
     expect(body.ready).toBe(false)
+    const [reason] = body.reasons.filter(({ part }) => part === 'devo_1')
+    expect([reason?.code, reason?.since]).toEqual(['PeerUnreachable [CODE:0800]', expect.stringMatching(/^\d{4}-.*Z$/)])
     expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200)
 
     await world.receiver.acceptConnections()
@@ -48,6 +50,7 @@ describe('the health page', () => {
     const collector = world.start(['run'])
     const port = await collector.httpPort()
     const { body } = await lookUntil(port, ({ status, body: { reasons } }) => status === 503 && reasons.some(({ part, reason }) => part === 'proofpoint_tap/clicksBlocked' && reason.includes('login refused (401)')))
+    expect(body.reasons.map(({ code }) => code)).toContain('ApiLoginRefused [CODE:0401]')
     expect(JSON.stringify(body)).not.toContain('another-password')
     // It stays and tries again, whatever the API answers, but it does not burn the quota.
     expect(world.model.log.entries.length).toBeLessThanOrEqual(8)

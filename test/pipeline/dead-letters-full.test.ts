@@ -27,9 +27,9 @@ test('an output with too many dead letters stops and says so, the other goes on;
   const told = Promise.withResolvers<string>()
   const conditions = new Conditions(() => 0)
   const set = conditions.set.bind(conditions)
-  conditions.set = (part, reason) => {
+  conditions.set = (part, reason, details) => {
     if (part === 'picky' && reason.includes('dead letters')) told.resolve(reason)
-    return set(part, reason)
+    return set(part, reason, details)
   }
   const outputs = [outputTo('picky', picky), outputTo('healthy', healthy)].map((output) => ({ ...output, maxShipmentEvents: 5 }))
   const running = superviseWith({ buffer, outputs, conditions })

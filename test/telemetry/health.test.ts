@@ -6,7 +6,7 @@ import { silent } from '../pipeline/support.ts'
 const WAITING: Readiness = {
   ready: false,
   role: 'active',
-  reasons: [{ part: 'devo_1', reason: 'connect ECONNREFUSED', since: '2026-11-20T00:00:00.000Z' }],
+  reasons: [{ part: 'devo_1', code: 'PeerUnreachable [CODE:0800]', reason: 'connect ECONNREFUSED', since: '2026-11-20T00:00:00.000Z' }],
   holes: [],
   gaps: [],
 }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Conditions } from '../../src/pipeline/conditions.ts'
 import { Counters } from '../../src/pipeline/counters.ts'
+import { RetryableError } from '../../src/pipeline/errors.ts'
 import { HOUR_MS } from '../../src/pipeline/time.ts'
 import { HourlyEvents } from '../../src/telemetry/hourly-events.ts'
 
@@ -25,17 +26,17 @@ test('new events are told by service and hour, for 24 hours, and duplicates are 
 test('an error that is over is remembered, the last of a part and all below it; what is no error is not', () => {
   let now = 1
   const conditions = new Conditions(() => now)
-  conditions.set('devo_1', 'connecting', { isError: false })
+  conditions.set('devo_1', 'connecting', { code: null })
   conditions.clear('devo_1')
   expect(conditions.past('devo_1')).toBeNull()
-  conditions.set('devo_1', 'refused')
+  conditions.set('devo_1', 'refused', { code: 'DeliveryFailed' })
   now = 2
   conditions.clear('devo_1')
-  conditions.set('devo_1/buffer', 'away')
+  conditions.set('devo_1/buffer', 'away', { code: 'OutputWaitsForBuffer', err: new RetryableError('away', { code: 'DiskFull' }) })
   now = 3
   conditions.clearBelow('devo_1')
-  conditions.set('devo_10', 'other')
+  conditions.set('devo_10', 'other', { code: 'DeliveryFailed' })
   conditions.clear('devo_10')
-  expect(conditions.past('devo_1')).toEqual({ reason: 'away', since: 2, endedAt: 3 })
+  expect(conditions.past('devo_1')).toEqual({ reason: 'away', code: 'DiskFull', since: 2, endedAt: 3 })
   expect(conditions.list()).toEqual([])
 })

@@ -27,8 +27,8 @@ export interface Asking {
   readonly signal: AbortSignal
   /** False: fail with a `throttled` TapError instead of waiting for requests to be left. */
   readonly isPatient: boolean
-  /** Called with the reason whenever the request has to wait. */
-  readonly onWait: (reason: string) => void
+  /** Called with the reason and its code whenever the request has to wait. */
+  readonly onWait: (reason: string, code: CodeName) => void
 }
 
 export interface PoolDependencies {
@@ -215,7 +215,7 @@ export class RequestPool {
 
   #tell(asking: Asking, reason: string, code: CodeName): void {
     if (!asking.isPatient) throw new TapError('throttled', reason, { code })
-    asking.onWait(reason)
+    asking.onWait(reason, code)
   }
 
   #exhausted(now: number): void {
@@ -254,6 +254,6 @@ export class RequestPool {
       this.#queue.start()
     })
     log[isNews ? 'warn' : 'debug']({ code: because.code, pool: this.#label }, because.reason)
-    for (const asking of this.#waiting) if (asking.isPatient) asking.onWait(because.reason)
+    for (const asking of this.#waiting) if (asking.isPatient) asking.onWait(because.reason, because.code)
   }
 }

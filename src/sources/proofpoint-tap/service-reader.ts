@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../../pipeline/clock.ts'
+import type { CodeName } from '../../pipeline/codes.ts'
 import type { Conditions } from '../../pipeline/conditions.ts'
 import type { Counters } from '../../pipeline/counters.ts'
 import type { ServiceState, Unit } from '../../pipeline/unit.ts'
@@ -264,7 +265,7 @@ export class ServiceReader implements Traveller {
     return now !== null && now.kind === step.kind && now.window.from === step.window.from ? now : step
   }
 
-  readonly #onWait = (reason: string): void => this.#waits.tell(reason, { code: 'FetchingWaits' }, 'debug')
+  readonly #onWait = (reason: string, code: CodeName): void => this.#waits.tell(reason, { code }, 'debug')
 
   #isCaughtUp(): boolean {
     const { time, periodMs } = this.#deps

@@ -39,7 +39,7 @@ export class ServiceWaits {
 
   /** The service waits for `reason`; it goes on by itself. */
   tell(reason: string, details: { readonly code: CodeName; readonly window?: string; readonly waitMs?: number }, level: 'warn' | 'error' | 'debug' = 'warn'): void {
-    const isNews = this.#conditions.set(this.#part, reason)
+    const isNews = this.#conditions.set(this.#part, reason, { code: details.code })
     this.#log[isNews ? level : 'debug']({ ...details }, `Waiting, it goes on by itself: ${reason}`)
   }
 
@@ -55,7 +55,7 @@ export class ServiceWaits {
   showHoles(holes: readonly Hole[]): void {
     const part = `${this.#part}/holes`
     if (holes.length === 0) this.#conditions.clear(part)
-    else this.#conditions.set(part, `the API cannot serve ${holes.map(writeWindow).join(', ')}; tried again every hour`)
+    else this.#conditions.set(part, `the API cannot serve ${holes.map(writeWindow).join(', ')}; tried again every hour`, { code: 'Hole' })
   }
 
   #waitFor(kind: FailureKind): number {

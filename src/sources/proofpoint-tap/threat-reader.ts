@@ -178,7 +178,7 @@ export class ThreatReader {
         service: this.#service,
         seen: this.#seen,
         window: this.#window,
-        asking: { isCaughtUp: true, signal: this.#signal, isPatient, onWait: (reason) => this.#waits.tell(reason, { code: 'FetchingWaits' }, 'debug') },
+        asking: { isCaughtUp: true, signal: this.#signal, isPatient, onWait: (reason, code) => this.#waits.tell(reason, { code }, 'debug') },
         answered: () => this.#pulls.answered(),
       })
     } catch (error) {

@@ -1,4 +1,5 @@
 import type { Clock } from '../../pipeline/clock.ts'
+import type { CodeName } from '../../pipeline/codes.ts'
 import type { Window } from '../../pipeline/unit.ts'
 import type { ResponseTarget } from './chunks.ts'
 import type { TapClient } from './client.ts'
@@ -24,7 +25,7 @@ export interface WindowRequest {
   /** An answer begins to arrive. */
   answered(): ResponseTarget
   /** The request has to wait. */
-  onWait(reason: string): void
+  onWait(reason: string, code: CodeName): void
 }
 
 /** An answer as one service reads it. Whoever gets it owes a `close`. */
@@ -133,7 +134,7 @@ async function send(entries: readonly Entry[], { input, client, clock }: Request
       isCaughtUp: entries.every(({ request }) => request.isCaughtUp),
       signal,
       isPatient: true,
-      onWait: (reason) => present().forEach(({ request }) => request.onWait(reason)),
+      onWait: (reason, code) => present().forEach(({ request }) => request.onWait(reason, code)),
     })
     const readers = present()
     if (readers.length === 0) {

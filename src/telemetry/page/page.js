@@ -54,18 +54,23 @@ function show(state) {
   ])
 }
 
-function attention({ reasons, services, outputs }) {
+function attention({ reasons, codes, services, outputs }) {
   const items = [
-    ...reasons.map(({ part, reason, since }) => item(part === 'standby' ? 'wait' : 'bad', part, `${reason}, since `, time(since))),
+    ...reasons.map(({ part, code, reason, since }) => item(part === 'standby' ? 'wait' : 'bad', part, ...coded(code, reason), ', since ', time(since))),
     ...services.flatMap(({ input, service, gaps }) =>
-      gaps.map(({ from, to, reason }) => item('bad', `${input}/${service}`, 'gap, lost for good: ', time(from), ' to ', time(to), `: ${reason}`)),
+      gaps.map(({ from, to, reason }) => item('bad', `${input}/${service}`, ...coded(codes.gap, 'gap, lost for good: '), time(from), ' to ', time(to), `: ${reason}`)),
     ),
     ...outputs.filter(({ missed_events }) => missed_events > 0).map(({ output, missed_events }) =>
-      item('bad', output, `gap: ${count(missed_events)} events were gone from the buffer before it had them`),
+      item('bad', output, ...coded(codes.missed, `gap: ${count(missed_events)} events were gone from the buffer before it had them`)),
     ),
   ]
   if (items.length === 0) return []
   return [element('section', { 'aria-label': 'What needs attention', id: 'attention' }, element('h2', {}, 'What needs attention'), element('ul', {}, ...items))]
+}
+
+/** A reason with what docs/errors.md calls it, to be looked up there. */
+function coded(code, reason) {
+  return code === null ? [reason] : [element('code', {}, code), ` ${reason}`]
 }
 
 function item(kind, part, ...words) {
@@ -101,22 +106,22 @@ function serviceCard(service, state) {
     ['Last error', ...lastError(service.last_error)],
     ['Holes, gaps', `${count(service.holes.length)}, ${count(service.gaps.length)}`],
   ]
-  return card(part, state.role === 'standby' ? ['stands by', 'good'] : verdict, rows, chart(service.new_events_by_hour, state), pieces(service))
+  return card(part, state.role === 'standby' ? ['stands by', 'good'] : verdict, rows, chart(service.new_events_by_hour, state), pieces(service, state.codes))
 }
 
 function lastError(error) {
   if (error === null) return ['none since the start']
-  return [error.reason, ...(error.ended_at === null ? [', since ', time(error.since)] : [', over since ', time(error.ended_at)])]
+  return [...coded(error.code, error.reason), ...(error.ended_at === null ? [', since ', time(error.since)] : [', over since ', time(error.ended_at)])]
 }
 
-function pieces({ holes, gaps }) {
+function pieces({ holes, gaps }, codes) {
   if (holes.length + gaps.length === 0) return null
   return element(
     'details',
     {},
     element('summary', {}, 'Holes and gaps'),
-    ...holes.map(({ from, to, reason }) => element('p', {}, 'hole ', time(from), ' to ', time(to), `, tried again every hour: ${reason}`)),
-    ...gaps.map(({ from, to, reason }) => element('p', {}, 'gap ', time(from), ' to ', time(to), `, lost for good: ${reason}`)),
+    ...holes.map(({ from, to, reason }) => element('p', {}, ...coded(codes.hole, 'hole '), time(from), ' to ', time(to), `, tried again every hour: ${reason}`)),
+    ...gaps.map(({ from, to, reason }) => element('p', {}, ...coded(codes.gap, 'gap '), time(from), ' to ', time(to), `, lost for good: ${reason}`)),
   )
 }
 
