@@ -9,12 +9,16 @@ COPY src ./src
 RUN npm run --silent build && npm prune --omit=dev --no-audit --no-fund
 
 FROM node:24-slim
-# The status page must be reachable from outside of the container; which port of the host it gets is another matter.
+# The status page must be reachable from outside of the container. Who reaches it, the publishing of the port decides: where somebody from beyond the
+# container's networks comes, and globals.http has no token, the log says so.
 ENV NODE_ENV=production TAP_COLLECTOR_HTTP_HOST=0.0.0.0
 COPY --from=build /build/package.json /opt/tap-collector/
 COPY --from=build /build/node_modules /opt/tap-collector/node_modules
 COPY --from=build /build/schemas /opt/tap-collector/schemas
 COPY --from=build /build/dist /opt/tap-collector/dist
+# What messages refer to: docker run --rm --entrypoint cat IMAGE /opt/tap-collector/docs/errors.md
+COPY README.md SECURITY.md /opt/tap-collector/
+COPY docs /opt/tap-collector/docs
 WORKDIR /devo-collector
 RUN mkdir config certs credentials state && chown 1000:1000 state
 EXPOSE 8080

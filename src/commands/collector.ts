@@ -71,12 +71,12 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
   try {
     // Not before the first try of the buffer: a second collector on the folder says who holds it, and nothing about a busy port.
     const startServing = async (): Promise<void> => {
-      const { host, port, token } = config.http
+      const { host, isHostGiven, port, token } = config.http
       if (metrics === null) return
       const startedAt = clock.now()
       const scrubber = scrubberFor(config)
       const state = async (): Promise<string> => scrubber.scrubJson(JSON.stringify(await pageState({ config, conditions, look, hours, startedAt, now: clock.now() })))
-      open.http = await startHealthServer({ host, port, token, log, metrics, state, readiness: () => readiness(config, conditions, look) })
+      open.http = await startHealthServer({ host, isHostGiven, port, token, log, metrics, state, readiness: () => readiness(config, conditions, look) })
       if (open.http.port !== null) onServing?.(open.http.port)
     }
     let serving: Promise<void> | null = null

@@ -100,7 +100,8 @@ function readStateDir(node: Node | undefined, path: string, context: Context): s
 
 function readHttp(node: Node | undefined, path: string, context: Context): HttpConfig {
   const host = context.env[HOST_VARIABLE]
-  return read(httpComponent(host === undefined || host === '' ? '127.0.0.1' : host), node, path, context).values
+  const section = read(httpComponent(host === undefined || host === '' ? '127.0.0.1' : host), node, path, context)
+  return { ...section.values, isHostGiven: section.given('host') }
 }
 
 /** `host` is the address to listen on where none is given. */

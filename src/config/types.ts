@@ -24,6 +24,8 @@ export interface CollectorConfig {
 export interface HttpConfig {
   readonly enabled: boolean
   readonly host: string
+  /** The file names the host; else it is the default of the surroundings, which in an image is every address. */
+  readonly isHostGiven: boolean
   /** 0: the system picks one. */
   readonly port: number
   readonly token: string | null

@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import { label } from '../pipeline/codes.ts'
 import type { Gap, Hole } from '../pipeline/unit.ts'
 import { limitConnections, together, withoutFloods } from './connections.ts'
+import { Exposure } from './exposure.ts'
 import { isLoopback, isMeant, StatusPage } from './page/status-page.ts'
 
 export interface Readiness {
@@ -27,10 +28,13 @@ export interface HealthServer {
  * `/healthz` is 200 while the process lives, `/readyz` 503 with the reasons while a service or an output cannot make progress, `/metrics` what
  * Prometheus scrapes, `/` the status page. Where a token is set, whoever does not send it as `Authorization: Bearer ...` learns the verdict of `/readyz` alone, for probes
  * need no more and the reasons name hosts, and gets neither metrics nor what the page shows. So does, on a loopback address without a token, whoever asks
- * by a name that is not this machine's own: it may be a web site's.
+ * by a name that is not this machine's own: it may be a web site's. Without a token an address beyond the loopback is a warning: at once where the
+ * configuration names it, else (in an image, which has to listen there) when somebody from beyond this machine's networks comes.
  */
 export async function startHealthServer(options: {
   readonly host: string
+  /** The configuration names the host; else it is the surroundings' default. */
+  readonly isHostGiven: boolean
   readonly port: number
   readonly token: string | null
   readonly log: Logger
@@ -39,12 +43,15 @@ export async function startHealthServer(options: {
   /** What the status page shows, as JSON text in one line. */
   readonly state: () => Promise<string>
 }): Promise<HealthServer> {
-  const { host, port, token, log, metrics } = options
+  const { host, isHostGiven, port, token, log, metrics } = options
   const readiness = together(options.readiness)
   const metricsText = together(() => metrics.text())
   const hasToken = token !== null
   const page = new StatusPage({ read: together(options.state), host, hasToken })
+  const isOpen = !hasToken && !isLoopback(host)
+  const exposure = isOpen && !isHostGiven ? new Exposure(log) : null
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
+    exposure?.heed(request.socket.remoteAddress)
     const [path = '/'] = (request.url ?? '/').split('?')
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD')
@@ -97,7 +104,7 @@ export async function startHealthServer(options: {
   const actual = (server.address() as AddressInfo).port
   const url = `http://${shown}:${actual}`
   log.info({ host, port: actual }, `Health at ${url}/readyz, the status page at ${url}/`)
-  if (token === null && !isLoopback(host)) {
+  if (isOpen && isHostGiven) {
     log.warn(
       { code: 'HttpWithoutToken', host, port: actual },
       `Whoever reaches ${shown}:${actual} sees the status and the metrics, with names of hosts and errors: set globals.http.token, or host to 127.0.0.1`,

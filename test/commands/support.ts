@@ -11,7 +11,7 @@ export function collectorConfig(overrides: Partial<CollectorConfig> = {}): Colle
     stateDir: '/state',
     internalEvents: false,
     outputs: [],
-    http: { enabled: false, host: '127.0.0.1', port: 0, token: null },
+    http: { enabled: false, host: '127.0.0.1', isHostGiven: false, port: 0, token: null },
     buffer: { type: 'embedded', retentionMs: 0, maxSizeBytes: 0 },
     inputs: [],
     ...overrides,

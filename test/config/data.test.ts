@@ -136,7 +136,7 @@ describe('what is right', () => {
       name: 'tap-collector_1',
       stateDir: '/var/lib/tap',
       internalEvents: true,
-      http: { enabled: false, host: '::1', port: 0, token: '0123' },
+      http: { enabled: false, host: '::1', isHostGiven: true, port: 0, token: '0123' },
       buffer: { retentionMs: 48 * 3_600_000, maxSizeBytes: 512 * 1024 * 1024 },
       outputs: [
         {

@@ -44,8 +44,8 @@ describe('the file', () => {
 
   it('takes the address of the status page from the image where it names none', async () => {
     const env = { TAP_COLLECTOR_HTTP_HOST: '0.0.0.0' }
-    expect((await outcomeOfText(MINIMAL, { env })).loaded?.config.http.host).toBe('0.0.0.0')
-    expect((await outcomeOfText(`${MINIMAL}globals: {http: {host: 127.0.0.9}}`, { env })).loaded?.config.http.host).toBe('127.0.0.9')
+    expect((await outcomeOfText(MINIMAL, { env })).loaded?.config.http).toMatchObject({ host: '0.0.0.0', isHostGiven: false })
+    expect((await outcomeOfText(`${MINIMAL}globals: {http: {host: 127.0.0.9}}`, { env })).loaded?.config.http).toMatchObject({ host: '127.0.0.9', isHostGiven: true })
     expect((await outcomeOfText(MINIMAL)).loaded?.config.http.host).toBe('127.0.0.1')
   })
 

@@ -112,6 +112,8 @@ test.each([['docker run', ofDockerRun], ['compose', ofCompose]])('%s of the old 
   // Signals reach it: it is the first process itself.
   expect(await collector.stop('SIGTERM')).toMatchObject({ code: 0, stderr: '' })
   expect(await isHealthy(port)).toBe(false)
+  // What is in the log from warn on is worth being read: nothing here is.
+  expect(collector.log.filter(({ level }) => level !== 'info')).toEqual([])
 
   const written = await readdir(world.stateDir)
   expect(written).toContain('buffer.db')
@@ -126,6 +128,8 @@ test('the image has what runs and nothing of what builds it', async () => {
   const modules = await readdir(join(image.root, 'opt/tap-collector/node_modules'))
   const { dependencies, devDependencies } = JSON.parse(textOf('package.json')) as Record<'dependencies' | 'devDependencies', Record<string, string>> // npm's own form
   for (const name of Object.keys(dependencies)) expect(modules).toContain(name.split('/')[0])
+  // Where the messages point to.
+  for (const page of ['errors.md', 'kafka.md']) expect(existsSync(join(image.root, 'opt/tap-collector/docs', page)), page).toBe(true)
   for (const name of Object.keys(devDependencies)) expect(existsSync(join(image.root, 'opt/tap-collector/node_modules', name)), name).toBe(false)
 })
 

@@ -10,7 +10,7 @@ const ASK = 'GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n'
 
 async function serve(read: () => Promise<string> = async () => 'up 1\n'): Promise<number> {
   const metrics = { contentType: 'text/plain', text: read }
-  const server = await startHealthServer({ host: '127.0.0.1', port: 0, token: null, log: silent, readiness: async () => READY, metrics, state: async () => '{}' })
+  const server = await startHealthServer({ host: '127.0.0.1', isHostGiven: true, port: 0, token: null, log: silent, readiness: async () => READY, metrics, state: async () => '{}' })
   onTestFinished(() => server.close())
   return server.port ?? 0
 }

@@ -13,7 +13,7 @@ const WAITING: Readiness = {
 
 async function serve(token: string | null, readiness: () => Promise<Readiness> = async () => WAITING, text = async () => 'up 1\n'): Promise<string> {
   const metrics = { contentType: 'text/plain; version=0.0.4', text }
-  const server = await startHealthServer({ host: '127.0.0.1', port: 0, token, log: silent, readiness, metrics, state: async () => '{}' })
+  const server = await startHealthServer({ host: '127.0.0.1', isHostGiven: true, port: 0, token, log: silent, readiness, metrics, state: async () => '{}' })
   onTestFinished(() => server.close())
   return `http://127.0.0.1:${server.port ?? 0}`
 }
@@ -71,7 +71,7 @@ test('a page that cannot be opened says what to change', async () => {
   const log = pino({}, { write: (line: string) => void lines.push(line) })
   const open = async (host: string, port: number) => {
     const metrics = { contentType: 'text/plain', text: async () => '' }
-    const server = await startHealthServer({ host, port, token: null, log, readiness: async () => WAITING, metrics, state: async () => '{}' })
+    const server = await startHealthServer({ host, isHostGiven: true, port, token: null, log, readiness: async () => WAITING, metrics, state: async () => '{}' })
     onTestFinished(() => server.close())
     return server.port
   }

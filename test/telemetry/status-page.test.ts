@@ -9,11 +9,18 @@ import { isLoopback } from '../../src/telemetry/page/status-page.ts'
 
 const READY = { ready: true, role: 'active', reasons: [], holes: [], gaps: [] } as const
 
-async function serve({ host = '127.0.0.1', token = null, state = async () => '{"n":1}' }: { host?: string; token?: string | null; state?: () => Promise<string> } = {}) {
+interface Options {
+  readonly host?: string
+  readonly isHostGiven?: boolean
+  readonly token?: string | null
+  readonly state?: () => Promise<string>
+}
+
+async function serve({ host = '127.0.0.1', isHostGiven = true, token = null, state = async () => '{"n":1}' }: Options = {}) {
   const lines: string[] = []
   const log = pino({ formatters: { level: (level) => ({ level }) } }, { write: (line: string) => void lines.push(line) })
   const metrics = { contentType: 'text/plain', text: async () => '' }
-  const server = await startHealthServer({ host, port: 0, token, log, readiness: async () => READY, metrics, state })
+  const server = await startHealthServer({ host, isHostGiven, port: 0, token, log, readiness: async () => READY, metrics, state })
   onTestFinished(() => server.close())
   const port = server.port ?? 0
   return { port, url: `http://127.0.0.1:${port}`, lines }
@@ -45,6 +52,8 @@ test('beyond the loopback address a missing token is a warning', async () => {
   const warnings = async (options: Parameters<typeof serve>[0]) => (await serve(options)).lines.filter((line) => line.includes('"warn"'))
   expect(await warnings({ host: '0.0.0.0' })).toEqual([expect.stringContaining('globals.http.token')])
   expect(await warnings({ host: '0.0.0.0', token: 'x' })).toEqual([])
+  // In an image nobody has chosen it.
+  expect(await warnings({ host: '0.0.0.0', isHostGiven: false })).toEqual([])
   expect(await warnings({})).toEqual([])
   expect(['127.0.0.1', '127.9.9.9', '::1', 'localhost', '0.0.0.0', '::', '10.0.0.1', 'example.com'].map(isLoopback)).toEqual([true, true, true, true, false, false, false, false])
 })
