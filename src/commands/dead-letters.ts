@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { CollectorConfig } from '../config/types.ts'
+import { counted } from '../pipeline/counted.ts'
 import type { DeadLetterStore, KeptDeadLetter } from '../pipeline/dead-letters.ts'
 import { ConfigurationError, describeError, RetryableError } from '../pipeline/errors.ts'
 import { openDeadLetters } from './buffer.ts'
@@ -29,7 +30,7 @@ export async function deadLetters(
     return await retryDeadLetters(config, store, outputs, log)
   } catch (error) {
     if (!(error instanceof RetryableError)) throw error
-    tellTrouble(`The dead letters cannot be reached now: ${describeError(error)}`, { code: 'DeadLettersUnreachable', err: error })
+    tellTrouble(`The dead letters cannot be reached or changed now: ${describeError(error)}`, { code: 'DeadLettersUnreachable', err: error })
     return EXIT.failure
   } finally {
     await store?.close()
@@ -69,7 +70,7 @@ async function drop(store: DeadLetterStore, outputs: ReadonlySet<string> | null)
     if (page.length >= DROP_PAGE) await removePage()
   }
   await removePage()
-  process.stdout.write(`${count} dead letters dropped\n`)
+  process.stdout.write(`${counted(count, 'dead letter')} dropped\n`)
   return EXIT.ok
 }
 

@@ -1,6 +1,7 @@
 import { moveToEmbedded, type Moved } from '../buffers/move/to-embedded.ts'
 import type { CollectorConfig, EmbeddedBufferConfig, KafkaBufferConfig } from '../config/types.ts'
 import { systemClock } from '../pipeline/clock.ts'
+import { counted } from '../pipeline/counted.ts'
 import { ConfigurationError, describeError, FatalError, RetryableError } from '../pipeline/errors.ts'
 import { kafkaOptions } from './buffer.ts'
 import { confirmed } from './confirmed.ts'
@@ -53,7 +54,7 @@ function buffersOf(
 }
 
 function describe({ events, services, outputs, deadLetters }: Moved): string {
-  return `${events} events, ${services} services, ${outputs} outputs and ${deadLetters} dead letters`
+  return `${counted(events, 'event')}, ${counted(services, 'service')}, ${counted(outputs, 'output')} and ${counted(deadLetters, 'dead letter')}`
 }
 
 /** The first signal ends the move and takes it back; a second one ends the process. The caller owes `dispose`. */

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../pipeline/clock.ts'
+import { counted } from '../pipeline/counted.ts'
 
 /** Takes away what the terminal shows in its last line. */
 export const CLEAR_LINE = '\r\x1b[K'
@@ -48,7 +49,7 @@ export function showProgress({ id, look, clock, log }: ProgressOptions): () => v
 
 function tell({ output, fraction, sent, waitsFor }: OutputProgress, id: string | null, log: Logger): void {
   const waits = waitsFor === null ? '' : `; it waits: ${waitsFor}`
-  log.info({ ...(id !== null && { replay: id }), output, percent: percent(fraction), sent }, `${percent(fraction)} % replayed to ${output}, ${sent} events sent${waits}`)
+  log.info({ ...(id !== null && { replay: id }), output, percent: percent(fraction), sent }, `${percent(fraction)} % replayed to ${output}, ${counted(sent, 'event')} sent${waits}`)
 }
 
 /** Of the slowest output, with what each has been sent. */

@@ -1,4 +1,5 @@
 import type { CollectorConfig } from '../config/types.ts'
+import { counted } from '../pipeline/counted.ts'
 import type { ServiceCounts } from '../pipeline/service-counts.ts'
 import { table } from './table.ts'
 
@@ -20,6 +21,6 @@ export function replayReport({ isDry, inputs, outputs }: ReplayReport): string {
     return keys.length === 0 ? [[name, '-', '0', '0']] : keys.map((key) => [name, label(key), String(sent.of(key)), String(refused.of(key))])
   })
   const refused = outputs.reduce((sum, output) => sum + output.refused.total, 0)
-  const kept = refused === 0 || isDry ? '' : `${refused} refused for good; they are kept as dead letters\n`
+  const kept = refused === 0 || isDry ? '' : `${counted(refused, 'event')} refused for good; ${refused === 1 ? 'it is kept as a dead letter' : 'they are kept as dead letters'}\n`
   return table(['OUTPUT', 'SERVICE', isDry ? 'WOULD BE SENT' : 'SENT', 'REFUSED'], rows) + kept
 }

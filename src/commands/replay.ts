@@ -51,7 +51,7 @@ export async function replay(options: ReplayOptions): Promise<number> {
     return await run({ options, request, config, store, log, stop: signals.stop, abort: signals.abort })
   } catch (error) {
     if (!(error instanceof RetryableError)) throw error
-    tellTrouble(`The buffer cannot be reached now: ${describeError(error)}`, { code: 'ReplayUnreachable', err: error })
+    tellTrouble(`Nothing was sent: ${describeError(error)}`, { code: 'ReplayUnreachable', err: error })
     return EXIT.failure
   } finally {
     signals.dispose()

@@ -3,6 +3,7 @@ import { retryBackoff } from './backoff.ts'
 import type { Cursor, DeliveryBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import type { Conditions } from './conditions.ts'
+import { counted } from './counted.ts'
 import type { Counters } from './counters.ts'
 import { describeError, FatalError, isBug, RetryableError } from './errors.ts'
 import { FirstAndSum } from './first-and-sum.ts'
@@ -128,7 +129,7 @@ async function deliverAll(options: DeliverOptions, refusals: FirstAndSum<DeadLet
 }
 
 function tellRefused({ output, log, isDry = false }: DeliverOptions, { service, reason }: DeadLetter, events: number): void {
-  const what = events === 1 ? 'an event' : `${events} events`
+  const what = events === 1 ? 'an event' : counted(events, 'event')
   const where = isDry ? '' : events === 1 ? '; it is kept as a dead letter' : '; they are kept as dead letters'
   const example = events === 1 ? '' : 'the first of them: '
   log.error({ code: 'EventRefused', output, service, reason, events }, `${output} ${isDry ? 'would refuse' : 'refused'} ${what} for good${where}: ${example}${reason}`)

@@ -1,4 +1,6 @@
-import { describe, expect, test, vi } from 'vitest'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { openDeadLetters } from '../../src/commands/buffer.ts'
 import { load } from '../../src/commands/load.ts'
 import { DEAD_LETTERS_MAX, RetriesTakenError } from '../../src/pipeline/dead-letters.ts'
@@ -44,7 +46,7 @@ const suite = (kind: BufferKind) => (): void => {
     await buffer.commit('one', start('one'), [deadLetterOf('{"n":1}', 'one')])
     await buffer.commit('two', start('two'), [deadLetterOf('{"n":3}', 'two')])
     await buffer.append(unitOf({ deadLetters: [deadLetterOf('[]', null)] }))
-    expect((await printed('drop', ['two'])).text).toBe('1 dead letters dropped\n')
+    expect((await printed('drop', ['two'])).text).toBe('1 dead letter dropped\n')
     expect(await counts()).toEqual([1, 0, 1])
     expect((await printed('drop')).text).toBe('2 dead letters dropped\n')
     expect(await counts()).toEqual([0, 0, 0])
@@ -84,4 +86,15 @@ const suite = (kind: BufferKind) => (): void => {
 }
 
 describe('on the embedded buffer', suite('embedded'))
+test('a lock that cannot be had is named, and not the buffer', async () => {
+  const { dir, buffer, printed, start } = await collectorBeside('embedded')
+  await buffer.commit('one', start('one'), [deadLetterOf('{"n":1}', 'one')])
+  // Nobody is refused a file by its mode who is root.
+  await mkdir(join(dir, 'retries.lock'))
+  const told = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+  onTestFinished(() => told.mockRestore())
+  expect((await printed('retry')).code).toBe(1)
+  expect(told.mock.calls.flat().join('')).toMatch(/^DiskForbidden \[CODE:0504\] .*: locking \S+\/retries\.lock: this user may not write there/)
+})
+
 describeKafka('on Kafka', suite('kafka'))

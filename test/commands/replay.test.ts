@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import { mkdir, readdir, readFile, rm, rmdir, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { openDeadLettersBeside } from '../../src/buffers/embedded/dead-letters.ts'
@@ -41,8 +42,8 @@ const FUSSY = `export const createSink = (_options, { eventsOf }) => {
 `
 
 /** A collector's folder; the buffer stays open, as a running collector has it. */
-async function setUp(outputs: Record<string, unknown> = {}) {
-  const dir = await temporaryFolder()
+async function setUp(outputs: Record<string, unknown> = {}, givenDir?: string) {
+  const dir = givenDir ?? (await temporaryFolder())
   const config = join(dir, 'config.json')
   const content = {
     globals: { id: '1', name: 'test', persistence: { type: 'filesystem', config: { directory_name: dir } } },
@@ -111,7 +112,7 @@ test("an output's services and transforms apply; what it refuses is kept as dead
   expect(dry.text).toContain('one     tap/messagesBlocked  3              0\n')
   const { code, text } = await run({ output: ['fussy'] })
   expect(code).toBe(0)
-  expect(text).toBe('OUTPUT  SERVICE            SENT  REFUSED\nfussy   tap/clicksBlocked  4     5\n5 refused for good; they are kept as dead letters\n')
+  expect(text).toBe('OUTPUT  SERVICE            SENT  REFUSED\nfussy   tap/clicksBlocked  4     5\n5 events refused for good; they are kept as dead letters\n')
   const { outputs } = await buffer.snapshot()
   expect(outputs.map(({ name, deadLetters, backlogEvents }) => [name, deadLetters, backlogEvents])).toEqual([['fussy', 5, 13], ['one', 0, 13]])
   expect(await readFile(join(dir, 'one.ndjson'), 'utf8').catch(() => 'none')).toBe('none')
@@ -170,6 +171,22 @@ test('dead letters are kept once, though the place cannot be saved at first', as
   await positions.commit('one', store.end, letters)
   expect(positions.refusedBy('one').total).toBe(1)
   expect((await buffer.snapshot()).outputs).toMatchObject([{ deadLetters: 1 }])
+})
+
+test('on a full disk nothing is sent, and it is said that the command has ended', async ({ skip }) => {
+  const full = await temporaryFolder()
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', full]).status !== 0) skip('SKIPPED: a file system cannot be mounted here, which a full disk needs')
+  onTestFinished(() => void spawnSync('umount', ['-l', full]))
+  const { dir, buffer, run, told, sentTo } = await setUp({}, full)
+  await buffer.append(unitOf({ chunks: [numbered(0, 5)], pulledAt: START }))
+  const { bavail, bsize } = await statfs(dir)
+  await writeFile(join(dir, 'ballast'), Buffer.alloc(bavail * bsize))
+  expect((await run()).code).toBe(1)
+  expect(told()).toMatch(/^DiskFull \[CODE:0502\] Nothing was sent: writing \S+replay-[0-9a-f]{8}\.json: the disk is full; free some space there(?!.*goes on by itself)/)
+  expect(await sentTo('one')).toBe('')
+  await rm(join(dir, 'ballast'))
+  expect((await run()).code).toBe(0)
+  expect((await sentTo('one')).match(/\n/g)).toHaveLength(5)
 })
 
 test('an output that cannot be made leaves nothing behind to resume', async () => {

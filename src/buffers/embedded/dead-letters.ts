@@ -122,7 +122,7 @@ function storeOf(db: Database.Database, path: string): DeadLetterStore {
       tried('writing to', () => replace.immediate())
     },
     async claimRetries() {
-      const lock = tried('locking', () => lockRetries(dirname(path)))
+      const lock = lockRetries(dirname(path))
       if (lock === null) throw new RetriesTakenError()
       // Whoever moves the buffer to Kafka holds it meanwhile.
       if (!existsSync(path)) {

@@ -9,17 +9,17 @@ const NEARLY_FULL_BYTES = 1024 * 1024
 
 /**
  * What an error of SQLite or of the file system means to the collector: wait for room, try again, or stop. `doing` reads as in
- * "appending to". An error that is none of these is a bug and comes back as it is.
+ * "appending to". Whether anything waits is for the caller to say, for a command ends. An error that is none of these is a bug and comes back as it is.
  */
 export function explainFailure(error: unknown, doing: string, path: string): unknown {
   const code = codeOf(error)
   if (code === null) return error
   const options = (code: CodeName) => ({ code, cause: error })
   if (code.startsWith('SQLITE_FULL') || code === 'ENOSPC' || code === 'EDQUOT' || (code.startsWith('SQLITE_IOERR') && nearlyFull(path))) {
-    return new BufferFullError(`${doing} ${path}: the disk is full; free some space there, it goes on by itself`, options('DiskFull'))
+    return new BufferFullError(`${doing} ${path}: the disk is full; free some space there`, options('DiskFull'))
   }
   if (code.startsWith('SQLITE_READONLY') || code === 'EROFS') {
-    return new BufferFullError(`${doing} ${path}: the folder is read-only; make it writable, it goes on by itself`, options('DiskReadOnly'))
+    return new BufferFullError(`${doing} ${path}: it is read-only, or its folder is; make it writable`, options('DiskReadOnly'))
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'SQLITE_PERM' || code.startsWith('SQLITE_CANTOPEN')) {
     return new BufferFullError(`${doing} ${path}: this user may not write there; check owner and mode of the folder and its files`, options('DiskForbidden'))

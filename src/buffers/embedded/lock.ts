@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { FatalError } from '../../pipeline/errors.ts'
+import { explainFailure } from './failures.ts'
 
 /** How long a second collector waits for the first to leave (a restart may overlap for a moment). */
 const PATIENCE_MS = 500
@@ -63,9 +64,17 @@ export class FolderLock {
   }
 }
 
-/** That nobody else sends dead letters of this folder again, until the close of what it gives; null where somebody does. */
+/**
+ * That nobody else sends dead letters of this folder again, until the close of what it gives; null where somebody does. Throws RetryableError where the
+ * file cannot be made or locked.
+ */
 export function lockRetries(dir: string): Database.Database | null {
-  return lockFile(join(dir, 'retries.lock'))
+  const path = join(dir, 'retries.lock')
+  try {
+    return lockFile(path)
+  } catch (error) {
+    throw explainFailure(error, 'locking', path)
+  }
 }
 
 /** Holds the file until the close of what it gives; null where another holds it. The kernel frees it with the process. */

@@ -230,16 +230,18 @@ interface HeldFolder {
 /** Against other collectors, and whoever sends dead letters again: what they take from the file would be carried over all the same. */
 function holdFolder(dir: string, now: number): HeldFolder {
   const folder = new FolderLock(dir, now)
-  const retries = lockRetries(dir)
-  if (retries === null) {
+  try {
+    const retries = lockRetries(dir)
+    if (retries === null) throw new RetryableError(`"dead-letters retry" is under way on ${dir}; its buffer is moved as soon as that has ended`, { code: 'MoveWaits' })
+    return {
+      release() {
+        retries.close()
+        folder.release()
+      },
+    }
+  } catch (error) {
     folder.release()
-    throw new RetryableError(`"dead-letters retry" is under way on ${dir}; its buffer is moved as soon as that has ended`, { code: 'MoveWaits' })
-  }
-  return {
-    release() {
-      retries.close()
-      folder.release()
-    },
+    throw error
   }
 }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { PositionOutOfRangeError, type FetchedPartition, type PartitionReader } from '../../kafka/partition-reader.ts'
+import { counted } from '../../pipeline/counted.ts'
 import { describeError, FatalError, RetryableError } from '../../pipeline/errors.ts'
 import type { DeadLetter, Unit } from '../../pipeline/unit.ts'
 import { batchesOf, isSameUnit } from '../kafka/batches.ts'
@@ -151,7 +152,7 @@ class MoveBack {
     const stages = planStages(outputs, starts, ends)
     // Offsets, among them the ends of transactions.
     const total = stages.flatMap(({ regions }) => regions).reduce((sum, { from, to }) => sum + to - from, 0)
-    this.#log.info({ outputs: outputs.map(({ name }) => name) }, `Moving some ${total} events from ${this.#source.topics.events} to ${this.#target.path}`)
+    this.#log.info({ outputs: outputs.map(({ name }) => name) }, `Moving the state and at most ${counted(total, 'event')} from ${this.#source.topics.events} to ${this.#target.path}`)
     const done: StageEnd[] = []
     for (const stage of stages) {
       await this.#moveStage(stage, total)
@@ -179,7 +180,7 @@ class MoveBack {
         units.push({ ...pull, window: step.window, chunks: [{ lines, fingerprints }] })
       }
       this.#target.append(units, letters)
-      this.#tell(`${this.#target.ends().lastEvent} of some ${total} events`)
+      this.#tell(`${this.#target.ends().lastEvent} of at most ${counted(total, 'event')}`)
     })
   }
 

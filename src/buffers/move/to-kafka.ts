@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { TopicsMissingError } from '../../kafka/errors.ts'
+import { counted } from '../../pipeline/counted.ts'
 import { vectorOf, type Offsets } from '../kafka/cursor.ts'
 import { jsonRecord, LAYOUT_VERSION, type SavedMove } from '../kafka/state-records.ts'
 import { deadLetterRecords, unitRecords } from '../kafka/unit-records.ts'
@@ -80,14 +81,14 @@ class Move {
     const events = left.reduce((sum, count) => sum + count, 0)
     this.#log.info(
       { events, services: snapshot.services.length, outputs: outputs.map(({ name }) => name) },
-      `Moving the embedded buffer ${path} to Kafka, topic_prefix ${this.#options.prefix}: ${events} events that an output may still need, and the state. ` +
+      `Moving the embedded buffer ${path} to Kafka, topic_prefix ${this.#options.prefix}: ${counted(events, 'event')} that an output may still need, and the state. ` +
         'It may be stopped at any time and goes on at the next start',
     )
     let move = await this.#moveEvents(start, sections, events)
     move = await this.#moveDeadLetters(move)
     for (const part of movedState(this.#source)) await this.#target.commit([], move, part)
     await this.#finish(move)
-    this.#log.info({ events }, `Moved ${events} events, ${snapshot.services.length} services and ${outputs.length} outputs to Kafka`)
+    this.#log.info({ events }, `Moved ${counted(events, 'event')}, ${counted(snapshot.services.length, 'service')} and ${counted(outputs.length, 'output')} to Kafka`)
   }
 
   async #moveEvents(start: SavedMove, sections: readonly Section[], total: number): Promise<SavedMove> {
@@ -103,7 +104,7 @@ class Move {
         const records = page.events.flatMap((unit) => unitRecords(unit, this.#target.topics, section.partitions))
         await this.#target.commit(records, move)
         moved += page.count
-        this.#tell(`${moved} of ${total} events`)
+        this.#tell(`${moved} of ${counted(total, 'event')}`)
       }
     }
     return move

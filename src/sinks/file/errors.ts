@@ -12,9 +12,9 @@ function meaning(code: string, path: string): readonly [CodeName, string] {
   switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':
-      return ['FileDiskFull', `the disk of ${path} is full; free some space there, it goes on by itself`]
+      return ['FileDiskFull', `the disk of ${path} is full; free some space there`]
     case 'EROFS':
-      return ['FileReadOnly', `the disk of ${path} is read-only; make it writable, it goes on by itself`]
+      return ['FileReadOnly', `the disk of ${path} is read-only; make it writable`]
     case 'EACCES':
     case 'EPERM':
       return ['FileForbidden', `this user may not write ${path}; check owner and mode of the file and of the folders above it`]
