@@ -1,6 +1,10 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import type { Collector } from '../e2e/collector.ts'
 import { MINUTE_MS, readableUntil } from '../e2e/world.ts'
 import { describeOwnBroker } from '../support/kafka.ts'
@@ -9,11 +13,18 @@ import { expectOnceEach, makeKafkaWorld } from './kafka-world.ts'
 
 /** Longer than a session, so that whoever waits has lost all that it held. */
 const OUTAGE_MS = 16_000
+const DISK_MB = 128
+/** What a full disk has left: too little for what comes, and enough for a part of it. */
+const REST_BYTES = 100_000
 
 describeOwnBroker('a broker that is away', () => {
   let broker: TestBroker
+  /** A file system of the broker's own; null where none can be mounted here. */
+  let disk: string | null = null
   beforeAll(async () => {
-    broker = await startBroker()
+    disk = await mountDisk()
+    if (disk !== null) vi.stubEnv('TMPDIR', disk)
+    broker = await startBroker().finally(() => vi.unstubAllEnvs())
   })
   afterEach(async () => {
     broker.continue()
@@ -21,14 +32,29 @@ describeOwnBroker('a broker that is away', () => {
   })
   afterAll(async () => {
     await broker.dispose()
+    if (disk !== null) spawnSync('umount', ['-l', disk])
   })
 
-  test('is waited for: no request is wasted, memory stays, readyz and status say so, and all is caught up', { timeout: 120_000 }, async () => {
+  /** Its disk is full, of which it dies; where it has none of its own, it is killed. Resolves when it is gone. */
+  async function die(): Promise<void> {
+    if (disk === null) {
+      console.warn('SKIPPED: a full disk of the broker, for a file system cannot be mounted here; it is killed')
+    } else {
+      const { bavail, bsize } = await statfs(disk)
+      await writeFile(join(disk, 'ballast'), Buffer.alloc(bavail * bsize - REST_BYTES))
+      const { pid } = broker
+      await vi.waitFor(() => expect(isRunning(pid)).toBe(false), { timeout: 40_000, interval: 100 })
+      await rm(join(disk, 'ballast'))
+    }
+    await broker.stop('SIGKILL')
+  }
+
+  test('for its disk is full is waited for: no request is wasted, memory stays, readyz and status say so, and all is caught up', { timeout: 120_000 }, async () => {
     const world = await makeKafkaWorld({ brokers: broker.brokers })
     const collector = world.start(['run'])
     await world.allArrive(readableUntil() - MINUTE_MS)
+    await die()
     const asked = world.model.log.entries.length
-    await broker.stop('SIGKILL')
     await collector.logged(/\] (?:Fetching waits|The inputs wait)/)
     const memory = memoryOf(collector)
     const status = world.run(['status'])
@@ -94,6 +120,19 @@ describeOwnBroker('a broker that is away', () => {
     expect(world.compare().surplus).toEqual([])
   })
 })
+
+async function mountDisk(): Promise<string | null> {
+  const folder = await mkdtemp(join(tmpdir(), 'tap-kafka-disk-'))
+  return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MB}m`, 'tmpfs', folder]).status === 0 ? folder : null
+}
+
+function isRunning(pid: number | null): boolean {
+  try {
+    return pid !== null && process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
 
 /** Resident, in bytes. */
 function memoryOf({ pid }: Collector): number {
