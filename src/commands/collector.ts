@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { checkStartTimes } from '../config/load.ts'
 import type { CollectorConfig } from '../config/types.ts'
 import { retryBackoff } from '../pipeline/backoff.ts'
+import { hasBegunAt } from '../pipeline/beginning.ts'
 import type { EventBuffer } from '../pipeline/buffer.ts'
 import type { Clock } from '../pipeline/clock.ts'
 import { Conditions } from '../pipeline/conditions.ts'
@@ -11,6 +12,7 @@ import type { Source } from '../pipeline/source.ts'
 import { supervise, type Output } from '../pipeline/supervisor.ts'
 import type { Connect } from '../sinks/proof/connection.ts'
 import type { HttpRequest } from '../sources/proofpoint-tap/http.ts'
+import { rolesOf } from '../sources/proofpoint-tap/services.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { startHealthServer, type HealthServer } from '../telemetry/health.ts'
 import { HourlyEvents } from '../telemetry/hourly-events.ts'
@@ -142,13 +144,15 @@ async function openWhenPossible(
 
 /** Whether a start time may be as old as it likes depends on whether the service has a state already. */
 async function assertStartTimes(config: CollectorConfig, buffer: EventBuffer, now: number): Promise<void> {
-  const known = new Map<string, number | null>()
+  const known = new Map<string, { readonly name: string; readonly startTime: number | null }[]>()
   for (const input of config.inputs) {
-    for (const { name } of input.services) {
+    const states: { name: string; startTime: number | null }[] = []
+    for (const name of new Set(input.services.flatMap((service) => [service, ...rolesOf(service.name).replaces].map((reader) => reader.name)))) {
       const state = await buffer.loadService(input.id, name)
-      if (state !== null) known.set(`${input.id}/${name}`, state.startTime)
+      if (state !== null) states.push({ name, startTime: state.startTime })
     }
+    known.set(input.id, states)
   }
-  const problems = checkStartTimes(config, (inputId, service, startTime) => known.get(`${inputId}/${service}`) === startTime, now)
+  const problems = checkStartTimes(config, (inputId, name, startTime) => hasBegunAt({ name, ...rolesOf(name) }, startTime, known.get(inputId) ?? []), now)
   if (problems.length > 0) throw new ConfigurationError(problems)
 }

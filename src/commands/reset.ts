@@ -1,5 +1,6 @@
 import { HORIZON_MS, type TapInputConfig } from '../sources/proofpoint-tap/config.ts'
-import { asksForWindows } from '../sources/proofpoint-tap/services.ts'
+import { asksForWindows, rolesOf } from '../sources/proofpoint-tap/services.ts'
+import { startAnew } from '../pipeline/beginning.ts'
 import { systemClock } from '../pipeline/clock.ts'
 import { ConfigurationError, describeError, type Problem } from '../pipeline/errors.ts'
 import { InputsTakenError, ownInputsSoon } from '../pipeline/own-inputs.ts'
@@ -37,7 +38,7 @@ export async function reset(
   if (buffer === null) return EXIT.failure
   try {
     const ownership = await ownInputsSoon({ buffer, clock: systemClock, log, signal: new AbortController().signal })
-    for (const { input, service } of targets) await buffer.startService(input.id, service.name, options.to, service.startTime)
+    for (const { input, service } of targets) await startAnew(buffer, input.id, { ...service, ...rolesOf(service.name) }, options.to)
     await ownership.release()
   } catch (error) {
     if (!(error instanceof InputsTakenError)) throw error

@@ -1,5 +1,6 @@
 import { checkStartTimes } from '../config/load.ts'
 import type { CollectorConfig } from '../config/types.ts'
+import { hasBegunAt } from '../pipeline/beginning.ts'
 import type { BufferSnapshot } from '../pipeline/buffer.ts'
 import { systemClock } from '../pipeline/clock.ts'
 import { Conditions } from '../pipeline/conditions.ts'
@@ -7,6 +8,7 @@ import { Counters } from '../pipeline/counters.ts'
 import type { CodeName } from '../pipeline/codes.ts'
 import { codeOf, ConfigurationError, describeError, describeProblem, withCode, type Problem } from '../pipeline/errors.ts'
 import type { QuotaLog } from '../pipeline/source.ts'
+import { rolesOf } from '../sources/proofpoint-tap/services.ts'
 import { createTapSources } from '../sources/proofpoint-tap/source.ts'
 import { isToBeMoved, openQuotaLog, readBuffer } from './buffer.ts'
 import { createOutput } from './components.ts'
@@ -26,7 +28,7 @@ export async function validate(options: ConfigOption & { readonly connect?: true
   const known = snapshot?.services ?? []
   const problems = checkStartTimes(
     config,
-    (inputId, service, startTime) => known.some((state) => state.inputId === inputId && state.service === service && state.startTime === startTime),
+    (inputId, name, startTime) => hasBegunAt({ name, ...rolesOf(name) }, startTime, known.filter((state) => state.inputId === inputId).map((state) => ({ ...state, name: state.service }))),
     now,
   )
   if (problems.length > 0 && snapshot !== null) throw new ConfigurationError(problems)

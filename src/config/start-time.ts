@@ -1,6 +1,6 @@
 import type { Problem } from '../pipeline/errors.ts'
 import { MINUTE_MS } from '../pipeline/time.ts'
-import { HORIZON_MS } from '../sources/proofpoint-tap/config.ts'
+import { HORIZON_MS, type TapServiceName } from '../sources/proofpoint-tap/config.ts'
 import type { CollectorConfig } from './types.ts'
 
 /** YAML 1.1's timestamp; without a zone it is UTC, as in the old collector. */
@@ -33,11 +33,11 @@ function zoneMs(zone: string): number | null {
 /**
  * The rule that needs to know the state: on a first start, and so after a change of the start time, a service may begin
  * at most seven days back.
- * `hasState` answers whether the service has a state that began with exactly this start time.
+ * `hasState` answers whether the service, or one in whose place it is, has a state that began with exactly this start time.
  */
 export function checkStartTimes(
   config: Pick<CollectorConfig, 'inputs'>,
-  hasState: (inputId: string, service: string, startTime: number) => boolean,
+  hasState: (inputId: string, service: TapServiceName, startTime: number) => boolean,
   now: number,
 ): readonly Problem[] {
   const earliest = now - HORIZON_MS

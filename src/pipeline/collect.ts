@@ -1,6 +1,7 @@
 import { pipeline } from 'node:stream/promises'
 import type { Logger } from 'pino'
 import { retryBackoff } from './backoff.ts'
+import { loadOrStart } from './beginning.ts'
 import { BufferFullError, type EventBuffer } from './buffer.ts'
 import type { Clock } from './clock.ts'
 import type { Conditions } from './conditions.ts'
@@ -8,7 +9,7 @@ import type { Counters } from './counters.ts'
 import { describeError, RetryableError } from './errors.ts'
 import { takeFeed, type HeldFeed } from './feed.ts'
 import type { Source, SourceService } from './source.ts'
-import type { ServiceState, Unit } from './unit.ts'
+import type { Unit } from './unit.ts'
 
 export interface CollectOptions {
   readonly source: Source
@@ -40,12 +41,12 @@ export async function collect(options: CollectOptions): Promise<void> {
     let feed: HeldFeed | null = null
     try {
       await waiting.forRoom(Infinity)
-      const state = await loadOrStart(options)
+      const { state, elsewhere } = await loadOrStart(options)
       feed = service.follows === undefined ? null : await takeFeed(buffer, service.follows, signal)
       if (feed !== null) tellMissed(options, feed)
       const over = feed === null ? signal : AbortSignal.any([signal, feed.ended])
       await pipeline(
-        source.units(service.name, state, { signal: over, once, ...(feed !== null && { events: feed }) }),
+        source.units(service.name, state, { signal: over, once, elsewhere, ...(feed !== null && { events: feed }) }),
         async (units: AsyncIterable<Unit>) => {
           for await (const unit of units) {
             await waiting.forRoom(HOLD_MS)
@@ -119,30 +120,6 @@ class BufferWait {
   get #part(): string {
     return `${this.#service}/buffer`
   }
-}
-
-/** A first start and a changed start time begin at the user's time; otherwise the saved state counts. */
-async function loadOrStart(options: CollectOptions): Promise<ServiceState> {
-  const { source, service, buffer, log } = options
-  const saved = await buffer.loadService(source.inputId, service.name)
-  const changed = saved !== null && service.startTime !== null && service.startTime !== saved.startTime
-  if (saved !== null && !changed) return saved
-  const replaced = service.startTime === null ? await markOfReplaced(options) : null
-  const settled = service.startTime ?? replaced ?? source.serverTime()
-  const from = new Date(settled).toISOString()
-  log.info(
-    { service: service.name },
-    changed ? `start_time_in_utc_format has changed: starting again from ${from}` : `First start, from ${from}${replaced === null ? '' : `, the mark of ${service.replaces?.join(' and ')}`}`,
-  )
-  await buffer.startService(source.inputId, service.name, settled, service.startTime)
-  return { settled, readAt: saved?.readAt ?? 0, holes: [], seen: [], startTime: service.startTime }
-}
-
-/** Null: none of those that the service replaces has ever run. */
-async function markOfReplaced({ source: { inputId }, service: { replaces = [] }, buffer }: CollectOptions): Promise<number | null> {
-  const states = await Promise.all(replaces.map((name) => buffer.loadService(inputId, name)))
-  const marks = states.flatMap((state) => (state === null ? [] : [state.settled]))
-  return marks.length === 0 ? null : Math.min(...marks)
 }
 
 function tellMissed({ source, service, log }: CollectOptions, { missedEvents }: HeldFeed): void {

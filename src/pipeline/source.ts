@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { EventFeed } from './feed.ts'
-import type { ServiceState } from './unit.ts'
+import type { Hole, ServiceState } from './unit.ts'
 
 /**
  * Reads one remote API. A source owes:
@@ -26,24 +26,36 @@ export interface Source {
 export interface UnitsOptions {
   readonly signal: AbortSignal
   readonly once: boolean
+  /** Need not be read again; left out: nothing. */
+  readonly elsewhere?: readonly ReadElsewhere[]
   /** For a service with `follows`, and for no other. */
   readonly events?: EventFeed
 }
 
+/** Another service has read all events of these kinds that were created before its mark, but for its holes. */
+export interface ReadElsewhere {
+  readonly kinds: readonly string[]
+  readonly settled: number
+  readonly holes: readonly Hole[]
+}
+
 export interface SourceService {
   readonly name: string
+  /** What its events may be (`Unit.service`); left out: its name. */
+  readonly kinds?: readonly string[]
   /** Where the user wants it to begin, epoch milliseconds; null: now. */
   readonly startTime: number | null
-  /**
-   * Other services that bring some of its events, and never run beside it. Begun for the first time and without a start time, it goes on at the
-   * earliest of their marks, or what they had still to read would be lost.
-   */
-  readonly replaces?: readonly string[]
+  /** Other services that bring some of its events, and never run beside it. It goes on where they are further, and they where it is. */
+  readonly replaces?: readonly Pick<SourceService, 'name' | 'kinds'>[]
   /**
    * It makes its units out of events that are in the buffer: how an output would be called that reads them so. Such a service begins, with `once`,
    * when all others have ended, and it holds back the events that it has yet to read, as an output does. Left out: it needs none.
    */
   readonly follows?: string
+}
+
+export function readerKinds({ name, kinds }: Pick<SourceService, 'name' | 'kinds'>): readonly string[] {
+  return kinds ?? [name]
 }
 
 /** At most `requests` from the minute `since` on. */

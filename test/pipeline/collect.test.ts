@@ -7,8 +7,8 @@ import { collect } from '../../src/pipeline/collect.ts'
 import { Conditions } from '../../src/pipeline/conditions.ts'
 import { Counters } from '../../src/pipeline/counters.ts'
 import { RetryableError } from '../../src/pipeline/errors.ts'
-import type { Source } from '../../src/pipeline/source.ts'
-import type { ServiceState, Unit } from '../../src/pipeline/unit.ts'
+import type { ReadElsewhere, Source, SourceService } from '../../src/pipeline/source.ts'
+import type { Hole, ServiceState, Unit } from '../../src/pipeline/unit.ts'
 import { hurried, openBuffer, position, silent, temporaryFolder, unit } from './support.ts'
 
 const NOW = Date.UTC(2026, 10, 24, 12)
@@ -16,30 +16,32 @@ const NOW = Date.UTC(2026, 10, 24, 12)
 /** A source whose every call of `units` is written down and answered by `answer`. */
 function scripted(answer: (state: ServiceState, call: number) => AsyncIterable<Unit> | Iterable<Unit>) {
   const states: ServiceState[] = []
+  const elsewheres: (readonly ReadElsewhere[])[] = []
   const source: Source = {
     name: 'tap',
     inputId: '12345',
     services: [],
     serverTime: () => NOW,
-    units: (_service, state, { signal }) => {
+    units: (_service, state, { signal, elsewhere = [] }) => {
       states.push(state)
+      elsewheres.push(elsewhere)
       return Readable.from(answer(state, states.length), { objectMode: true, highWaterMark: 1, signal })
     },
     check: async () => undefined,
     close: async () => undefined,
   }
-  return { source, states }
+  return { source, states, elsewheres }
 }
 
 function run(
   buffer: EventBuffer,
   source: Source,
-  change: { startTime?: number | null; replaces?: readonly string[]; once?: boolean; signal?: AbortSignal; conditions?: Conditions; clock?: Clock; log?: Logger } = {},
+  change: { startTime?: number | null; kinds?: readonly string[]; replaces?: SourceService['replaces']; once?: boolean; signal?: AbortSignal; conditions?: Conditions; clock?: Clock; log?: Logger } = {},
 ): Promise<void> {
   return collect({
     source,
     buffer,
-    service: { name: 'clicksBlocked', startTime: change.startTime ?? null, replaces: change.replaces ?? [] },
+    service: { name: 'clicksBlocked', startTime: change.startTime ?? null, ...(change.kinds && { kinds: change.kinds }), replaces: change.replaces ?? [] },
     clock: change.clock ?? hurried,
     log: change.log ?? silent,
     conditions: change.conditions ?? new Conditions(() => NOW),
@@ -58,16 +60,88 @@ describe('collect', () => {
     expect(await buffer.loadService('12345', 'clicksBlocked')).toMatchObject({ settled: NOW, startTime: null })
   })
 
-  it('begins where the services stand that it replaces, unless the user says where', async () => {
-    const { source, states } = scripted(() => [])
-    const replaces = ['old', 'older', 'never run']
-    for (const startTime of [null, NOW - 1_000]) {
-      const buffer = await openBuffer(await temporaryFolder())
-      await buffer.startService('12345', 'old', NOW - 60_000, null)
-      await buffer.startService('12345', 'older', NOW - 90_000, NOW - 90_000)
-      await run(buffer, source, { startTime, replaces })
+  describe('a service whose kinds others have read', () => {
+    const hole = (from: number): Hole => ({ from, to: from + 1_000, since: from, triedAt: from, reason: 'the API fails' })
+    const seen = (name: string, to: number) => ({ window: { from: to - 60_000, to }, fingerprints: Uint8Array.from(Buffer.from(name.padEnd(16))) })
+    const kinds = ['clicks', 'messages']
+    const replaces = kinds.map((name) => ({ name }))
+
+    /** Of a service that has a state already. */
+    async function stand(buffer: EventBuffer, service: string, change: Partial<Unit['position']>, startTime: number | null = null): Promise<void> {
+      if ((await buffer.loadService('12345', service)) === null) await buffer.startService('12345', service, 0, startTime)
+      await buffer.append({ ...unit([]), service, position: position(change) })
     }
-    expect(states.map(({ settled }) => settled)).toEqual([NOW - 90_000, NOW - 1_000])
+
+    it('goes on at the furthest mark of each kind, with the holes and the fingerprints, however often it is asked', async () => {
+      const buffer = await openBuffer(await temporaryFolder())
+      await stand(buffer, 'clicks', { settled: NOW - 90_000, holes: [hole(NOW - 200_000)], seen: seen('a', NOW - 30_000) })
+      await stand(buffer, 'messages', { settled: NOW - 60_000, holes: [hole(NOW - 300_000)], seen: seen('b', NOW - 10_000) })
+      const { source, states, elsewheres } = scripted(() => [])
+      await run(buffer, source, { kinds, replaces })
+      await run(buffer, source, { kinds, replaces })
+      for (const state of states) {
+        expect(state).toMatchObject({ settled: NOW - 90_000, holes: [hole(NOW - 300_000), hole(NOW - 200_000)] })
+        expect(state.seen.map(({ window }) => window.to)).toEqual([NOW - 30_000, NOW - 10_000])
+      }
+      expect(elsewheres[1]).toMatchObject([{ kinds: ['clicks'], settled: NOW - 90_000 }, { kinds: ['messages'], settled: NOW - 60_000, holes: [hole(NOW - 300_000)] }])
+    })
+
+    it('takes up its own old state only where nobody has gone on meanwhile, and no hole that is closed', async () => {
+      const buffer = await openBuffer(await temporaryFolder())
+      await stand(buffer, 'clicksBlocked', { settled: NOW - 90_000, holes: [hole(NOW - 300_000)], seen: seen('own', NOW - 20_000) }, NOW - 900_000)
+      const both = { name: 'both', kinds: ['clicksBlocked', 'other'] }
+      await stand(buffer, 'both', { settled: NOW - 95_000, readAt: 5 })
+      const { source, states } = scripted(() => [])
+      await run(buffer, source, { startTime: NOW - 900_000, replaces: [both] })
+      await stand(buffer, 'both', { settled: NOW - 60_000, holes: [hole(NOW - 70_000)], readAt: 6 })
+      await run(buffer, source, { startTime: NOW - 900_000, replaces: [both] })
+      expect(states).toMatchObject([
+        { settled: NOW - 90_000, holes: [hole(NOW - 300_000)] },
+        { settled: NOW - 60_000, holes: [hole(NOW - 70_000)], readAt: 6, startTime: NOW - 900_000 },
+      ])
+      // What it had seen beyond the mark is in the buffer.
+      expect((await buffer.loadService('12345', 'clicksBlocked'))?.seen).toHaveLength(1)
+    })
+
+    it('is asked of again from a hole only where all who have read the kind lack it', async () => {
+      const buffer = await openBuffer(await temporaryFolder())
+      await stand(buffer, 'clicksBlocked', { settled: NOW - 90_000 })
+      await stand(buffer, 'both', { settled: NOW - 60_000, holes: [hole(NOW - 200_000), hole(NOW - 80_000)] })
+      const { source, states } = scripted(() => [])
+      await run(buffer, source, { replaces: [{ name: 'both', kinds: ['clicksBlocked', 'other'] }] })
+      expect(states).toMatchObject([{ settled: NOW - 60_000, holes: [hole(NOW - 80_000)] }])
+    })
+
+    it('begins where the user says with a new start time, and goes on there although others were further', async () => {
+      const buffer = await openBuffer(await temporaryFolder())
+      await stand(buffer, 'clicks', { settled: NOW - 60_000, seen: seen('a', NOW - 30_000) }, NOW - 500_000)
+      await stand(buffer, 'messages', { settled: NOW - 400_000, holes: [hole(NOW - 450_000)] }, NOW - 500_000)
+      const { source, states } = scripted(() => [])
+      for (let start = 0; start < 2; start += 1) await run(buffer, source, { kinds, replaces, startTime: NOW - 200_000 })
+      expect(states).toMatchObject([{ settled: NOW - 200_000, seen: [], holes: [] }, { settled: NOW - 200_000, seen: [], holes: [] }])
+      expect(await buffer.loadService('12345', 'messages')).toMatchObject({ settled: NOW - 400_000, holes: [hole(NOW - 450_000)] })
+    })
+
+    it('goes on with the start time that the others began with, and reads from there what nobody has', async () => {
+      const buffer = await openBuffer(await temporaryFolder())
+      await stand(buffer, 'clicks', { settled: NOW - 60_000 }, NOW - 500_000)
+      const { source, states } = scripted(() => [])
+      await run(buffer, source, { kinds, replaces, startTime: NOW - 500_000 })
+      await stand(buffer, 'messages', { settled: NOW - 90_000 }, NOW - 500_000)
+      await run(buffer, source, { kinds, replaces, startTime: NOW - 500_000 })
+      expect(states.map(({ settled }) => settled)).toEqual([NOW - 500_000, NOW - 90_000])
+    })
+
+    it('takes over once more after a kill before the holes had gone over', async () => {
+      const buffer = await openBuffer(await temporaryFolder())
+      await stand(buffer, 'clicks', { settled: NOW - 90_000, holes: [hole(NOW - 200_000)] })
+      const { source, states } = scripted(() => [])
+      const broken = vi.spyOn(buffer, 'append').mockRejectedValueOnce(new RetryableError('the disk is full'))
+      await expect(run(buffer, source, { kinds: ['clicks'], replaces })).rejects.toThrow('the disk is full')
+      broken.mockRestore()
+      await run(buffer, source, { kinds: ['clicks'], replaces })
+      expect(states).toMatchObject([{ settled: NOW - 90_000, holes: [hole(NOW - 200_000)] }])
+    })
   })
 
   it('continues from the saved state; a changed start time begins anew, a removed one changes nothing', async () => {

@@ -49,14 +49,17 @@ export class Passes {
   readonly #rules: PassRules
   readonly #length = new WindowLength()
   readonly #holes: HoleBook
+  /** What ends at one of these others may have read: it is a window of its own. */
+  readonly #seams: readonly number[]
   #settled: number
   #furthest: number
   #lastFullAt: number | null = null
   #pass: Pass | null = null
   #failing: FailingPiece | null = null
 
-  constructor(rules: PassRules, saved: { readonly settled: number; readonly holes: readonly Hole[] }) {
+  constructor(rules: PassRules, saved: { readonly settled: number; readonly holes: readonly Hole[] }, seams: readonly number[] = []) {
     this.#rules = rules
+    this.#seams = seams
     this.#settled = floorToSecond(saved.settled)
     this.#furthest = this.#settled
     this.#holes = new HoleBook(saved.holes)
@@ -238,7 +241,8 @@ export class Passes {
     if (probe !== null) return { kind: 'probe', window: probe, isLast: isKnown && probe.to === limit }
     const from = this.#holes.startFrom(pass.cursor)
     const bound = this.#holes.boundBehind(from, limit)
-    const window = cutWindow(from, bound, this.#length.value)
+    const lengths = this.#seams.map((seam) => seam - from).filter((length) => length >= SHORTEST_WINDOW_MS)
+    const window = cutWindow(from, bound, Math.min(this.#length.value, ...lengths))
     return window === null ? null : { kind: 'read', window, isLast: isKnown && window.to === limit }
   }
 

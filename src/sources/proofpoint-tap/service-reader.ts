@@ -3,6 +3,7 @@ import type { Clock } from '../../pipeline/clock.ts'
 import type { CodeName } from '../../pipeline/codes.ts'
 import type { Conditions } from '../../pipeline/conditions.ts'
 import type { Counters } from '../../pipeline/counters.ts'
+import type { ReadElsewhere, UnitsOptions } from '../../pipeline/source.ts'
 import type { ServiceState, Unit } from '../../pipeline/unit.ts'
 import type { TapClient } from './client.ts'
 import type { Company } from './company.ts'
@@ -18,6 +19,7 @@ import { ServicePulls } from './service-pulls.ts'
 import { ServiceWaits } from './service-waits.ts'
 import { ownTarget } from './targets.ts'
 import { TimeDoubts } from './time-doubts.ts'
+import { unreadArrays } from './unread-arrays.ts'
 import { WindowLog } from './window-log.ts'
 import type { WindowRequest } from './window-request.ts'
 import { floorToSecond, MINUTE_MS, SECOND_MS, SHORTEST_WINDOW_MS, writeWindow } from './windows.ts'
@@ -57,6 +59,7 @@ export class ServiceReader implements Traveller {
   readonly #waits: ServiceWaits
   readonly #signal: AbortSignal
   readonly #once: boolean
+  readonly #elsewhere: readonly ReadElsewhere[]
   readonly #pulls: ServicePulls
   readonly #doubts: TimeDoubts
   readonly #windowLog: WindowLog
@@ -73,7 +76,7 @@ export class ServiceReader implements Traveller {
     service: TapServiceConfig,
     state: ServiceState,
     deps: ReaderDependencies,
-    { signal, once }: { readonly signal: AbortSignal; readonly once: boolean },
+    { signal, once, elsewhere = [] }: UnitsOptions,
   ) {
     this.#input = input
     this.#service = service
@@ -81,8 +84,9 @@ export class ServiceReader implements Traveller {
     this.#log = deps.log.child({ input: input.name, service: service.name })
     this.#signal = signal
     this.#once = once
+    this.#elsewhere = elsewhere
     const { lookBackMs, sweepPeriodMs } = service
-    this.#passes = new Passes({ periodMs: deps.periodMs, lookBackMs, sweepPeriodMs }, state)
+    this.#passes = new Passes({ periodMs: deps.periodMs, lookBackMs, sweepPeriodMs }, state, elsewhere.map(({ settled }) => settled))
     this.#seen = new FingerprintTable(state.seen)
     this.#waits = new ServiceWaits(`${input.name}/${service.name}`, { ...deps, log: this.#log }, deps.random)
     this.#waits.showHoles(this.#passes.holes)
@@ -173,9 +177,7 @@ export class ServiceReader implements Traveller {
 
   #requestFor(step: Step): WindowRequest {
     return {
-      service: this.#service,
-      signal: this.#signal,
-      step,
+      service: this.#service, signal: this.#signal, step, arraysOf: (window) => unreadArrays(this.#service.name, window, this.#elsewhere),
       isCaughtUp: this.#isCaughtUp(),
       freshest: () => this.#freshest(step),
       sent: () => this.#pulls.requested(),

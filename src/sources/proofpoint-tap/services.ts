@@ -54,10 +54,11 @@ export function asksForWindows({ name }: { readonly name: TapServiceName }): boo
   return TAP_SERVICES[name].asks === 'windows'
 }
 
-/** Services that bring some of the events of this one: of them only one may run. */
-export function rivalsOf(name: TapServiceName): readonly TapServiceName[] {
-  const { arrays } = TAP_SERVICES[name]
-  return Object.values(TAP_SERVICES).filter((other) => other.name !== name && other.arrays.some((kind) => arrays.includes(kind))).map((other) => other.name)
+/** Which events a service brings, and the services that bring some of the same: of them only one may run. */
+export function rolesOf(name: TapServiceName): { readonly kinds: readonly TapEventKind[]; readonly replaces: readonly { readonly name: TapServiceName; readonly kinds: readonly TapEventKind[] }[] } {
+  const { arrays: kinds } = TAP_SERVICES[name]
+  const rivals = Object.values(TAP_SERVICES).filter((other) => other.name !== name && other.arrays.some((kind) => kinds.includes(kind)))
+  return { kinds, replaces: rivals.map((other) => ({ name: other.name, kinds: other.arrays })) }
 }
 
 /** What the events of a service are, by its name or `input/name`: the kinds are written in the same way. */

@@ -13,7 +13,7 @@ import type { HttpRequest } from './http.ts'
 import { TapPools } from './pools.ts'
 import { ServerTime } from './server-time.ts'
 import { ServiceReader } from './service-reader.ts'
-import { asksForWindows, rivalsOf } from './services.ts'
+import { asksForWindows, rolesOf } from './services.ts'
 import { feedName, ownTarget, targetOf, type RequestTarget } from './targets.ts'
 import { ThreatReader } from './threat-reader.ts'
 import { createHttpClient, type HttpClient } from './undici-request.ts'
@@ -65,7 +65,7 @@ class TapSource implements Source {
     this.inputId = input.id
     this.services = input.services.map((service) => {
       const { name, startTime } = service
-      return { name, startTime, replaces: rivalsOf(name), ...(!asksForWindows(service) && { follows: feedName(input, service) }) }
+      return { name, startTime, ...rolesOf(name), ...(!asksForWindows(service) && { follows: feedName(input, service) }) }
     })
     this.#input = input
     this.#deps = deps
@@ -117,13 +117,13 @@ class TapSource implements Source {
     this.#closed()
   }
 
-  #windowsOf(service: TapServiceConfig, state: ServiceState, { once }: UnitsOptions): ReadUnits {
+  #windowsOf(service: TapServiceConfig, state: ServiceState, { once, elsewhere = [] }: UnitsOptions): ReadUnits {
     const { services, company } = this.#groupOf(service.name)
     const deps = { ...this.#deps, client: this.#client, time: this.#time, company, periodMs: this.#pools.periodOf(this.#input, services) }
     for (const { pool } of [targetOf(this.#input, services), ownTarget(this.#input, service)]) this.#pools.of(this.#input, pool).refresh()
     const input = this.#input
     return async function* (signal) {
-      yield* new ServiceReader(input, service, state, deps, { signal, once }).units()
+      yield* new ServiceReader(input, service, state, deps, { signal, once, elsewhere }).units()
     }
   }
 

@@ -28,10 +28,12 @@ export function threatTarget(input: TapInputConfig, service: TapServiceConfig, i
   return { ...target, endpoint: `${target.endpoint}/${encodeURIComponent(id)}` }
 }
 
-/** The endpoint for all services; they must have the same filters. One service alone has its own. */
+/** The endpoint for all services; they must have the same filters. One service alone has its own. Whoever comes first, they stand as in the configuration. */
 export function targetOf(input: TapInputConfig, services: readonly TapServiceConfig[]): RequestTarget {
-  const [first, second] = services
+  const places = input.services.map(({ name }) => name)
+  const sorted = services.toSorted((a, b) => places.indexOf(a.name) - places.indexOf(b.name))
+  const [first, second] = sorted
   if (first === undefined) throw new Error('a request for no service')
   if (second === undefined) return ownTarget(input, first)
-  return { member: `${input.name}/${services.map(({ name }) => name).join('+')}`, ...SHARED_ENDPOINT, services }
+  return { member: `${input.name}/${sorted.map(({ name }) => name).join('+')}`, ...SHARED_ENDPOINT, services: sorted }
 }

@@ -6,7 +6,6 @@ import type { TapClient } from './client.ts'
 import type { TapInputConfig, TapServiceConfig } from './config.ts'
 import type { Step } from './steps.ts'
 import type { ArrayCounts, ResponsePart } from './response.ts'
-import { TAP_SERVICES } from './services.ts'
 import { SharedReading } from './shared-reading.ts'
 import { targetOf } from './targets.ts'
 import { WindowReading } from './window-reading.ts'
@@ -18,6 +17,8 @@ export interface WindowRequest {
   readonly signal: AbortSignal
   readonly step: Step
   readonly isCaughtUp: boolean
+  /** The arrays that the service has to read of a window. */
+  arraysOf(window: Window): readonly string[]
   /** The step as it would be planned now: a request that had to wait may ask for more. */
   freshest(): Step
   /** The request goes out. */
@@ -141,8 +142,8 @@ async function send(entries: readonly Entry[], { input, client, clock }: Request
       answer.release()
       return
     }
-    const arraysOf = new Map(readers.map(({ request: { service } }) => [service.name, TAP_SERVICES[service.name].arrays]))
-    const arrays = new Map(readers.flatMap(({ request }) => targetsOf(request)))
+    const arraysOf = new Map(readers.map(({ request }) => [request.service.name, request.arraysOf(step.window)]))
+    const arrays = new Map(readers.flatMap(({ request }) => targetsOf(request, step.window)))
     const options = { arrays, window: step.window, now: () => clock.now() }
     const reading = new SharedReading(new WindowReading(answer, options, clock, clock.monotonic() - sentAt), arraysOf)
     for (const entry of readers) entry.open(reading, { step, requestedAt: answer.requestedAt }, lacking)
@@ -152,7 +153,7 @@ async function send(entries: readonly Entry[], { input, client, clock }: Request
 }
 
 /** Where the events of each array go: they are what the array says, whichever service has asked for them. */
-function targetsOf(request: WindowRequest): [array: string, target: ResponseTarget][] {
+function targetsOf(request: WindowRequest, window: Window): [array: string, target: ResponseTarget][] {
   const { pull, seen } = request.answered()
-  return TAP_SERVICES[request.service.name].arrays.map((array) => [array, { pull: { ...pull, service: array }, seen }])
+  return request.arraysOf(window).map((array) => [array, { pull: { ...pull, service: array }, seen }])
 }

@@ -29,7 +29,7 @@ function setUp(): Setup {
     simulation,
     round: new Round(NAMES, { input, client, clock }),
     request: (name, changes = {}) => ({
-      service: serviceConfig(name), signal: new AbortController().signal, step: STEP, isCaughtUp: true, freshest: () => changes.step ?? STEP, sent: () => undefined,
+      service: serviceConfig(name), signal: new AbortController().signal, step: STEP, arraysOf: () => [name], isCaughtUp: true, freshest: () => changes.step ?? STEP, sent: () => undefined,
       answered: () => ({ pull: { inputId: '12345', service: name, pulledAt: 0, environment: null }, seen: new FingerprintTable([]) }),
       onWait: () => undefined, ...changes,
     }),
