@@ -32,7 +32,6 @@ export interface PageRequest {
 
 export interface StoredBatch {
   readonly chunk: number
-  readonly events: number
   readonly batch: Batch
 }
 
@@ -180,7 +179,7 @@ export function storedBatch(row: ChunkRow, path: string): StoredBatch {
   if (lines.length !== row.bytes || fingerprints.length !== row.events * FINGERPRINT_BYTES || checksumOf(row) !== row.checksum) {
     throw damaged(path, `the bytes of chunk ${row.chunk} (${inputId}/${service}) are not those that were written`)
   }
-  return { chunk: row.chunk, events: row.events, batch: { inputId, service, pulledAt, environment, lines, fingerprints } }
+  return { chunk: row.chunk, batch: { inputId, service, pulledAt, environment, lines, fingerprints } }
 }
 
 /** As the `checksum` column has it. */

@@ -11,7 +11,7 @@ import type { OpenedOutput } from './outputs.ts'
 import { copyDeadLetters } from './protocol.ts'
 import type { StoreArguments, StoreMethod, StoreResult } from './protocol.ts'
 import type { StoreOptions } from './store.ts'
-import { ChunkStream } from './stream.ts'
+import { streamChunks } from './stream.ts'
 import { LocalStore, ThreadedStore } from './thread.ts'
 import type { StoreClient } from './thread.ts'
 import { Waiters } from './waiters.ts'
@@ -117,7 +117,7 @@ class EmbeddedBuffer implements EventBuffer {
   }
 
   read(output: string, range: ReadRange): BatchStream {
-    return new ChunkStream((request) => this.#call('page', request, output), range)
+    return streamChunks((request) => this.#call('page', request, output), range)
   }
 
   async waitBeyond(_output: string, cursor: Cursor, signal: AbortSignal): Promise<void> {

@@ -188,7 +188,8 @@ class EmbeddedReplay implements ReplayStore {
       this.missed = true
       return
     }
-    const { batch, events } = storedBatch(row, this.#path)
+    const { events } = row
+    const { batch } = storedBatch(row, this.#path)
     const last = end.chunk === from.chunk ? Math.min(end.events, events) : events
     for (let at = from.events; at < last; at += maxEvents) {
       const until = Math.min(at + maxEvents, last)

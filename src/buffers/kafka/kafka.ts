@@ -9,12 +9,12 @@ import type { Clock } from '../../pipeline/clock.ts'
 import { releaseBytes } from '../../pipeline/event.ts'
 import type { DeadLetter, ServiceState, Unit } from '../../pipeline/unit.ts'
 import { checkUnit } from '../embedded/chunks.ts'
-import { KafkaBatchStream } from './batch-stream.ts'
 import { parseCursor } from './cursor.ts'
 import { InputWriter } from './input-writer.ts'
 import { KafkaOutputs } from './outputs.ts'
 import { KafkaQuotaLog } from './quota-log.ts'
 import { warnOfRetention } from './retention.ts'
+import { readShipment } from './shipment-reader.ts'
 import { takeSnapshot } from './snapshot.ts'
 import { assertHere, openState, type LostState } from './state.ts'
 import { StateLog } from './state-log.ts'
@@ -202,7 +202,7 @@ class KafkaBuffer implements EventBuffer {
     const reader = this.#outputs.find(output) ?? eventReader
     const isClosed = this.#closing !== null
     const signal = isClosed ? range.signal : AbortSignal.any([range.signal, closed.signal])
-    const stream = new KafkaBatchStream(reader, { ...range, signal }, (record) => this.#undecodable.tell(output, record))
+    const stream = readShipment(reader, { ...range, signal }, (record) => this.#undecodable.tell(output, record))
     if (isClosed) stream.destroy(new Error(CLOSED))
     return stream
   }
