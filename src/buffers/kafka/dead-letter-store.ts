@@ -11,6 +11,7 @@ import { describeError, isBug } from '../../pipeline/errors.ts'
 import type { DeadLetter } from '../../pipeline/unit.ts'
 import { DeadLetterLog, letterOf, LETTER_PARTITION } from './dead-letter-log.ts'
 import type { KafkaBufferOptions } from './kafka.ts'
+import { forgetRemoved, isRemade, removedOf } from './remade-letters.ts'
 import { RemovedLetters, rangesOf, type LetterRange } from './removed-letters.ts'
 import { keepOwning } from './sole-owner.ts'
 import { STATE_PARTITION, StateLog } from './state-log.ts'
@@ -82,16 +83,18 @@ class KafkaDeadLetters implements DeadLetterStore {
   async *read(after = 0): AsyncGenerator<KeptDeadLetter, void, undefined> {
     const { topics, letters } = this.#parts
     const end = await letters.end()
-    const isRemoved = await this.#isRemoved()
+    const isRemoved = await this.#isRemoved(end)
     for await (const { records } of letters.pages(Math.max(after, await letters.start()), end))
       for (const record of records) if (!isRemoved(record.offset)) yield { id: record.offset + 1, ...letterOf(record, topics) }
   }
 
   async replace(removed: readonly number[], added: readonly DeadLetter[]): Promise<void> {
-    const { topics, producer, clock } = this.#parts
+    const { topics, stateLog, letters, producer, clock, log } = this.#parts
+    const view = await stateLog.settled()
+    if (isRemade(view, await letters.end())) await forgetRemoved(view, topics, producer, log)
     if (added.length > 0) await producer.send([deadLetterRecords(added, topics)])
     const ranges = rangesOf(removed.map((id) => id - 1))
-    await this.#write(ranges.map((letters) => removedRecord(letters, clock.now())))
+    await this.#write(ranges.map((range) => removedRecord(range, clock.now())))
     for (const range of ranges) this.#removed.add(range)
   }
 
@@ -134,10 +137,10 @@ class KafkaDeadLetters implements DeadLetterStore {
   /** Deletes what lies before the first letter that is left, and writes down anew, and shorter, what was removed behind it. */
   async #tidyUp(): Promise<void> {
     const { client, topics, letters, stateLog, clock } = this.#parts
-    const { removedLetters } = await stateLog.settled()
-    const first = await this.#firstLeft(removedLetters)
+    const removed = removedOf(await stateLog.settled(), await letters.end())
+    const first = await this.#firstLeft(removed)
     await deleteRecordsBelow(client, topics.deadLetters, LETTER_PARTITION, first)
-    const { more, noLonger } = removedLetters.tidied(await letters.start())
+    const { more, noLonger } = removed.tidied(await letters.start())
     // In this order: a kill in between leaves them said twice.
     await this.#write([...more.map((range) => removedRecord(range, clock.now())), ...noLonger.map((range) => tombstone({ kind: 'removed', letters: range }))])
   }
@@ -152,9 +155,9 @@ class KafkaDeadLetters implements DeadLetterStore {
     return end
   }
 
-  async #isRemoved(): Promise<(offset: number) => boolean> {
-    const { removedLetters } = await this.#parts.stateLog.settled()
-    return (offset) => removedLetters.has(offset) || this.#removed.has(offset)
+  async #isRemoved(end: number): Promise<(offset: number) => boolean> {
+    const removed = removedOf(await this.#parts.stateLog.settled(), end)
+    return (offset) => removed.has(offset) || this.#removed.has(offset)
   }
 
   async #write(records: readonly StateRecord[]): Promise<void> {

@@ -1,12 +1,22 @@
+import type { Logger } from 'pino'
+import type { RecordProducer } from '../../kafka/record-producer.ts'
 import { assertRoomForDeadLetters, type KeptAmount } from '../../pipeline/dead-letters.ts'
-import type { DeadLetterLog } from './dead-letter-log.ts'
-import { letterOf } from './dead-letter-log.ts'
+import { letterOf, type DeadLetterLog } from './dead-letter-log.ts'
+import { forgetRemoved, isRemade, removedOf } from './remade-letters.ts'
 import type { StateLog } from './state-log.ts'
 import type { Topics } from './topics.ts'
 
 /** Of each output, and of the source; a broker has no limit that a part could be taken of. */
 const MAX_BYTES = 512 * 1024 * 1024
 const NOTHING: KeptAmount = { letters: 0, bytes: 0 }
+
+interface TallyParts {
+  readonly letters: DeadLetterLog
+  readonly stateLog: StateLog
+  readonly topics: Topics
+  readonly producer: RecordProducer
+  readonly log: Logger
+}
 
 interface Counted {
   readonly offset: number
@@ -15,22 +25,19 @@ interface Counted {
 
 /** How many dead letters there are, by output (null: the source's own). Each look reads only what came since the last one. */
 export class DeadLetterTally {
-  readonly #log: DeadLetterLog
-  readonly #stateLog: StateLog
-  readonly #topics: Topics
+  readonly #parts: TallyParts
   readonly #full = new Set<string | null>()
   #counted = new Map<string | null, Counted[]>()
   #next = 0
   #tail: Promise<unknown> = Promise.resolve()
 
-  constructor(log: DeadLetterLog, stateLog: StateLog, topics: Topics) {
-    this.#log = log
-    this.#stateLog = stateLog
-    this.#topics = topics
+  constructor(parts: TallyParts) {
+    this.#parts = parts
   }
 
-  /** Throws RetryableError where the output (null: the source) may add no more. */
+  /** Owed before letters are added. Throws RetryableError where the output (null: the source) may add no more. */
   async assertRoom(output: string | null): Promise<void> {
+    await this.#inTurn(() => this.#forgetIfRemade())
     const amount = (await this.amounts()).get(output) ?? NOTHING
     this.#full.add(output)
     assertRoomForDeadLetters(output, amount, MAX_BYTES)
@@ -43,19 +50,31 @@ export class DeadLetterTally {
   }
 
   amounts(): Promise<ReadonlyMap<string | null, KeptAmount>> {
-    const next = this.#tail.then(() => this.#count())
+    return this.#inTurn(() => this.#count())
+  }
+
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const next = this.#tail.then(work)
     this.#tail = next.catch(() => undefined)
     return next
   }
 
+  async #forgetIfRemade(): Promise<void> {
+    const { letters, stateLog, topics, producer, log } = this.#parts
+    const view = await stateLog.refresh()
+    if (isRemade(view, await letters.end())) await forgetRemoved(view, topics, producer, log)
+  }
+
   async #count(): Promise<ReadonlyMap<string | null, KeptAmount>> {
-    const { removedLetters } = await this.#stateLog.refresh()
-    const [start, end] = [await this.#log.start(), await this.#log.end()]
+    const { letters, stateLog, topics } = this.#parts
+    const view = await stateLog.refresh()
+    const [start, end] = [await letters.start(), await letters.end()]
+    const removed = removedOf(view, end)
     // Deleted and made anew.
     if (end < this.#next) this.#counted = new Map()
-    for await (const { records, next } of this.#log.pages(end < this.#next ? start : Math.max(start, this.#next), end)) {
+    for await (const { records, next } of letters.pages(end < this.#next ? start : Math.max(start, this.#next), end)) {
       for (const record of records) {
-        const { output } = letterOf(record, this.#topics)
+        const { output } = letterOf(record, topics)
         const counted = this.#counted.get(output) ?? []
         this.#counted.set(output, counted)
         counted.push({ offset: record.offset, bytes: record.value?.length ?? 0 })
@@ -64,7 +83,7 @@ export class DeadLetterTally {
     }
     const amounts = new Map<string | null, KeptAmount>()
     for (const [output, counted] of this.#counted) {
-      const kept = counted.filter(({ offset }) => offset >= start && !removedLetters.has(offset))
+      const kept = counted.filter(({ offset }) => offset >= start && !removed.has(offset))
       this.#counted.set(output, kept)
       amounts.set(output, { letters: kept.length, bytes: kept.reduce((sum, { bytes }) => sum + bytes, 0) })
     }

@@ -108,7 +108,7 @@ class KafkaBuffer implements EventBuffer {
     this.#parts = parts
     this.#quotaLog = new KafkaQuotaLog(producer, stateLog, topics)
     this.#outputs = new KafkaOutputs({ client, topics, stateLog, eventReader, producer, clock, log, groupTimeouts })
-    this.#tally = new DeadLetterTally(new DeadLetterLog(deadLetterReader, parts.closed.signal), stateLog, topics)
+    this.#tally = new DeadLetterTally({ letters: new DeadLetterLog(deadLetterReader, parts.closed.signal), stateLog, topics, producer, log })
     this.#undecodable = new UndecodableRecords(topics, clock, log)
     this.#inputs = new GroupMember(client, { groupId: topics.inputsGroup, topic: topics.state, clock, log, ...groupTimeouts })
   }

@@ -38,6 +38,11 @@ export class RemovedLetters {
     return range !== undefined && range.from <= offset ? range.to : offset
   }
 
+  /** Behind the last one that was removed; 0 where none was. */
+  get end(): number {
+    return this.#apart().at(-1)?.to ?? 0
+  }
+
   /** As they were added. */
   ranges(): readonly LetterRange[] {
     return [...this.#ranges.values()]

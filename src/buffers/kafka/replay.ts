@@ -47,7 +47,8 @@ export async function openKafkaReplay(options: ReplayOptions): Promise<ReplaySto
   const closed = new AbortController()
   const beside = [new PartitionReader(client, topics.state), new PartitionReader(client, topics.deadLetters)] as const
   const stateLog = new StateLog(beside[0], clock, closed.signal)
-  const tally = new DeadLetterTally(new DeadLetterLog(beside[1], closed.signal), stateLog, topics)
+  const producer = new RecordProducer(client)
+  const tally = new DeadLetterTally({ letters: new DeadLetterLog(beside[1], closed.signal), stateLog, topics, producer, log })
   try {
     const start = await reader.offsets('earliest')
     const end = await reader.offsets('latest')
@@ -55,7 +56,7 @@ export async function openKafkaReplay(options: ReplayOptions): Promise<ReplaySto
     const wanted = pulled.from > 0 ? await reader.offsets({ timestamp: pulled.from }) : start
     const begin = new Map([...end].map(([partition, last]) => [partition, Math.min(Math.max(wanted.get(partition) ?? 0, start.get(partition) ?? 0), last)]))
     return new KafkaReplay({
-      topics, reader, producer: new RecordProducer(client), tally, log, begin, end,
+      topics, reader, producer, tally, log, begin, end,
       group: new ReplayGroup(client, topics, begin),
       oldestPull: await oldestPullOf(reader, start, end),
       hasRemoved: [...start.values()].some((offset) => offset > 0),

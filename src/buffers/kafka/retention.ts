@@ -18,11 +18,13 @@ const HOUR_MS = 3_600_000
 const MINUTE_MS = 60_000
 
 /**
- * Warns where events go sooner or later than the user has asked for, and where they outlive the broker's memory of how far an output is that
+ * Warns where dead letters go by themselves, where events go sooner or later than the user has asked for, and where they outlive the broker's memory of how far an output is that
  * is off. What may not be asked, or is not answered, holds up nothing: it throws nothing.
  */
 export async function warnOfRetention({ client, topics, retentionMs, log }: RetentionOptions): Promise<void> {
   try {
+    const letters = limit((await topicSettings(client, topics.deadLetters, [RETENTION])).get(RETENTION), 1)
+    if (letters !== null && letters !== Infinity) log.warn({ code: 'KafkaRetentionDiffers', topic: topics.deadLetters }, vanish(topics.deadLetters, letters))
     const kept = limit((await topicSettings(client, topics.events, [RETENTION])).get(RETENTION), 1)
     if (kept === null) return
     if (kept !== retentionMs) log.warn({ code: 'KafkaRetentionDiffers', topic: topics.events }, differs(topics.events, kept, retentionMs))
@@ -43,6 +45,13 @@ function differs(topic: string, kept: number, wanted: number): string {
   return (
     `The topic ${topic} keeps events ${lasting(kept)}, and buffer.config.retention_in_hours says ${wanted / HOUR_MS}; the topic's own setting holds. ` +
     `Change either: kafka-configs.sh --bootstrap-server ... --alter --topic ${topic} --add-config ${RETENTION}=${wanted}`
+  )
+}
+
+function vanish(topic: string, kept: number): string {
+  return (
+    `The topic ${topic} keeps dead letters ${lasting(kept)} and then loses them, seen or not. ` +
+    `Have it keep them until they are dropped: kafka-configs.sh --bootstrap-server ... --alter --topic ${topic} --add-config ${RETENTION}=-1`
   )
 }
 

@@ -2,9 +2,9 @@ import type { Logger } from 'pino'
 import type { PartitionReader } from '../../kafka/partition-reader.ts'
 import type { RecordProducer } from '../../kafka/record-producer.ts'
 import { FatalError, RetryableError } from '../../pipeline/errors.ts'
+import { forgetRemoved } from './remade-letters.ts'
 import { LOST_STATE_ADVICE, STATE_PARTITION, type StateLog } from './state-log.ts'
-import { jsonRecord, keyText, LAYOUT_VERSION, type Departure, type Layout, type SavedMove } from './state-records.ts'
-import type { StateView } from './state-view.ts'
+import { jsonRecord, LAYOUT_VERSION, type Departure, type Layout, type SavedMove } from './state-records.ts'
 import type { Topics } from './topics.ts'
 
 /** What is done with a state that is gone: lost, or moved away. `leave`: go on without, and leave it marked so; `accept`: from here on what is there is the state. */
@@ -30,10 +30,10 @@ export async function openState(options: StateOptions): Promise<void> {
   const { topics, stateLog, eventReader, producer, lostState, readOnly, ensureTopics, log } = options
   const made = await ensureTopics()
   const known = await stateLog.refresh()
-  if (!readOnly && made.includes(topics.deadLetters)) await forgetRemoved(known, topics, producer)
   // Whatever came after the layout may be hidden for a while, and nothing here waits for it.
   const { layout, move } = known.layout === null ? await stateLog.settled() : known
   assertMoved(move, topics)
+  if (layout !== null && made.includes(topics.deadLetters)) await forgetRemoved(known, topics, producer, log)
   if (layout !== null && made.includes(topics.events))
     log.error({ code: 'KafkaTopicRemade' }, `The topic ${topics.events} had been deleted, and was made anew: what was in it and not delivered to every output is lost. What is fetched from now on is kept`)
   if (layout !== null && layout.version > LAYOUT_VERSION)
@@ -50,12 +50,6 @@ export async function openState(options: StateOptions): Promise<void> {
   await producer.send([{ topic: topics.state, partition: STATE_PARTITION, records: [{ key: Buffer.from(key), value }] }])
   // A move may have begun meanwhile. Either sees the other: it looks for a layout after it has said that it begins.
   assertMoved((await stateLog.settled()).move, topics)
-}
-
-/** What was removed from a topic that is no more must hide nothing in the one that took its place. */
-async function forgetRemoved({ removedLetters }: StateView, topics: Topics, producer: RecordProducer): Promise<void> {
-  const records = removedLetters.ranges().map((letters) => ({ key: Buffer.from(keyText({ kind: 'removed', letters })), value: null }))
-  if (records.length > 0) await producer.send([{ topic: topics.state, partition: STATE_PARTITION, records }])
 }
 
 /** Throws FatalError where the content was moved to an embedded buffer: what is here would be delivered from both. */

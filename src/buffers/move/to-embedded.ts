@@ -6,6 +6,8 @@ import { describeError, FatalError, RetryableError } from '../../pipeline/errors
 import type { DeadLetter, Unit } from '../../pipeline/unit.ts'
 import { batchesOf, isSameUnit } from '../kafka/batches.ts'
 import { decodeDeadLetter } from '../kafka/dead-letter.ts'
+import { LETTER_PARTITION } from '../kafka/dead-letter-log.ts'
+import { removedOf } from '../kafka/remade-letters.ts'
 import { undecodableLetter } from '../kafka/undecodable.ts'
 import { EmbeddedTarget, type StageEnd } from './embedded-target.ts'
 import { KafkaSource, type DepartingOutput, type KafkaSourceOptions } from './kafka-source.ts'
@@ -189,10 +191,11 @@ class MoveBack {
     const reader = this.#source.deadLetterReader()
     let count = 0
     try {
-      const { removedLetters } = await this.#source.state(null)
-      const starts = await reader.offsets('earliest')
-      await this.#readAll(reader, starts, await reader.offsets('latest'), () => undefined, ({ partition, records }) => {
-        const left = records.filter(({ offset }) => !removedLetters.has(offset))
+      const view = await this.#source.state(null)
+      const [starts, ends] = [await reader.offsets('earliest'), await reader.offsets('latest')]
+      const removed = removedOf(view, ends.get(LETTER_PARTITION) ?? 0)
+      await this.#readAll(reader, starts, ends, () => undefined, ({ partition, records }) => {
+        const left = records.filter(({ offset }) => !removed.has(offset))
         const letters = left.map(({ offset, value }) => this.#deadLetterOf(partition, offset, value ?? Buffer.alloc(0)))
         this.#target.append([], letters)
         count += letters.length

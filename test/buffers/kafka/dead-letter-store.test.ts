@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { openKafkaDeadLetters } from '../../../src/buffers/kafka/dead-letter-store.ts'
 import { PartitionReader } from '../../../src/kafka/partition-reader.ts'
 import { RecordProducer } from '../../../src/kafka/record-producer.ts'
@@ -55,6 +55,8 @@ async function lookAt({ client, prefix }: Topics): Promise<{ readonly start: num
   const removed = [...values].flatMap(([key, value]) => (key.startsWith('removed/') && value !== null ? [key] : []))
   return { start: (await letters.offsets('earliest')).get(0) ?? 0, removed }
 }
+
+const LETTER_SETTINGS = [{ name: 'retention.ms', value: '-1' }]
 
 describeKafka('the dead letters of a Kafka buffer', () => {
   test('that are removed go from the topic as soon as none before them is left, and are hidden until then', async () => {
@@ -116,7 +118,7 @@ describeKafka('the dead letters of a Kafka buffer', () => {
     expect((await buffer.snapshot()).sourceDeadLetters).toBe(1)
   })
 
-  test('of a topic that was deleted hide nothing in the one that takes its place', async () => {
+  test.each(['the collector', 'hand'])('of a topic that was deleted hide nothing in the one that is made anew by %s, and it is said', async (by) => {
     const { topics, buffer } = await collectorWith([['{"n":0}', 'a'], ['{"n":1}', 'a']])
     const first = await openStore(topics)
     await first.replace([(await all(first))[1]?.id ?? 0], [])
@@ -124,12 +126,18 @@ describeKafka('the dead letters of a Kafka buffer', () => {
     await buffer.close()
     const admin = topics.client.admin()
     await admin.connect()
-    await admin.deleteTopics({ topics: [`${topics.prefix}.dead-letter`] })
+    const topic = `${topics.prefix}.dead-letter`
+    await admin.deleteTopics({ topics: [topic] })
+    if (by === 'hand') await vi.waitFor(() => admin.createTopics({ topics: [{ topic, numPartitions: 1, configEntries: LETTER_SETTINGS }], waitForLeaders: true }), { timeout: 10_000 })
     await admin.disconnect()
-    const next = await topics.open()
+    const told: string[] = []
+    const next = await topics.open({ log: pino({}, { write: (line: string) => void told.push(line) }) })
+    if (by === 'hand') expect((await next.snapshot()).outputs).toMatchObject([{ deadLetters: 0 }])
     const start = (await openShares(next, [{ name: 'a', startFrom: 'oldest' }])).get('a')?.cursor ?? ''
     await next.commit('a', start, [deadLetterOf('{"n":2}', 'a'), deadLetterOf('{"n":3}', 'a')])
     expect((await all(await openStore(topics))).map(textOf)).toEqual(['{"n":2}', '{"n":3}'])
     expect((await next.snapshot()).outputs).toMatchObject([{ deadLetters: 2 }])
+    expect((await lookAt(topics)).removed).toEqual([])
+    expect(told.filter((line) => line.includes(`${topic} had been deleted`))).toHaveLength(1)
   })
 })
