@@ -1,12 +1,17 @@
 import type { BufferSnapshot } from '../../src/pipeline/buffer.ts'
+import { kindsOf } from '../../src/sources/proofpoint-tap/services.ts'
 import { DAY_MS, MINUTE_MS } from '../../src/simulator/tap-api.ts'
 import type { SentRequest } from './api.ts'
 import type { Ledger } from './ledger.ts'
 import type { Plan } from './plan.ts'
+import type { ServiceList } from './service-lists.ts'
 import type { ExpectedEvent } from './traffic.ts'
 
 export interface Evidence {
   readonly plan: Plan
+  /** What runs at the end. */
+  readonly inputId: string
+  readonly services: ServiceList
   readonly ledger: Ledger
   /** Null: the collector was not running at the end. */
   readonly snapshot: BufferSnapshot | null
@@ -30,7 +35,7 @@ export function checkRun(evidence: Evidence): void {
   }
   checkHoles(evidence, snapshot)
   for (const { from, to, service } of evidence.forgotten.length > 0 ? [] : ledger.gaps) {
-    const told = snapshot.services.find((state) => state.service === service)?.gaps ?? []
+    const told = snapshot.services.flatMap((state) => (state.service === service ? state.gaps : []))
     if (!told.some((gap) => gap.from === from && gap.to === to)) ledger.report('a gap is not told', `${service} ${writeWindow(from, to)}`)
   }
   for (const event of ledger.missing()) {
@@ -41,16 +46,23 @@ export function checkRun(evidence: Evidence): void {
 }
 
 /** Whether the collector, or its operator, has told that the event is not to come. */
-function isExcused({ service, createdAt }: ExpectedEvent, { ledger, givenUpBefore }: Evidence, snapshot: BufferSnapshot): boolean {
-  const holes = snapshot.services.find((state) => state.service === service)?.holes ?? []
-  const pieces = [...holes, ...ledger.gaps.filter((gap) => gap.service === service)]
+function isExcused({ origin, createdAt }: ExpectedEvent, evidence: Evidence, snapshot: BufferSnapshot): boolean {
+  const { ledger, givenUpBefore } = evidence
+  const brings = ({ service }: { readonly service: string }): boolean => kindsOf(service).includes(origin)
+  const pieces = [...running(evidence, snapshot).filter(brings).flatMap(({ holes }) => holes), ...ledger.gaps.filter(brings)]
   return createdAt < givenUpBefore || pieces.some(({ from, to }) => createdAt >= from && createdAt < to)
 }
 
+/** What was taken out stands where it was left. */
+function running({ inputId, services }: Evidence, snapshot: BufferSnapshot): BufferSnapshot['services'] {
+  return snapshot.services.filter((state) => state.inputId === inputId && services.some((name) => name === state.service))
+}
+
 /** Only what the API cannot serve to the end may be a hole at the end. */
-function checkHoles({ plan, ledger }: Evidence, snapshot: BufferSnapshot): void {
+function checkHoles(evidence: Evidence, snapshot: BufferSnapshot): void {
+  const { plan, ledger } = evidence
   const minutes = plan.faults.flatMap((fault) => (fault.kind === 'api hole' && fault.until === Infinity ? [fault.minute] : []))
-  for (const { service, holes } of snapshot.services) {
+  for (const { service, holes } of running(evidence, snapshot)) {
     for (const { from, to } of holes) {
       const isTrue = minutes.some((minute) => from <= minute + MINUTE_MS && to >= minute)
       if (!isTrue || to - from > 2 * MINUTE_MS) ledger.report('a hole that need not be', `${service} ${writeWindow(from, to)}`)

@@ -27,10 +27,16 @@ export class Ledger implements BufferWitness {
   doubles = 0
   readonly #expected: ReadonlyMap<string, ExpectedEvent>
   readonly #serviceOf: ServiceOfTag
+  readonly #output: string
   readonly #linksOpened: () => number
   readonly #onGap: (gap: Gap) => void
   readonly #arrived = new Map<string, number>()
+  /** By the input's id and the key. */
   #buffered = new Map<string, number>()
+  /** Under each of them an event may come once. */
+  readonly #ids = new Set<string>()
+  /** Keys of what the API does not answer for, as the collector has told. */
+  readonly #refused = new Set<string>()
   /** Keys by chunk, until it is committed. */
   #chunks = new Map<number, readonly string[]>()
   #lastChunk = 0
@@ -41,12 +47,15 @@ export class Ledger implements BufferWitness {
   /** For each life the sound connections of which something came again in a later life. */
   readonly #again = new Map<number, Set<number>>()
 
-  constructor(expected: ReadonlyMap<string, ExpectedEvent>, { serviceOf, linksOpened, onGap }: {
+  constructor(expected: ReadonlyMap<string, ExpectedEvent>, { output, serviceOf, linksOpened, onGap }: {
+    /** The name of the one whose cursor counts. */
+    readonly output: string
     readonly serviceOf: ServiceOfTag
     readonly linksOpened: () => number
     readonly onGap: (gap: Gap) => void
   }) {
     this.#expected = expected
+    this.#output = output
     this.#serviceOf = serviceOf
     this.#linksOpened = linksOpened
     this.#onGap = onGap
@@ -69,16 +78,20 @@ export class Ledger implements BufferWitness {
     this.#sound = new Map()
   }
 
-  appending({ service, chunks, position }: Unit): () => void {
+  appending({ inputId, service, chunks, deadLetters, position }: Unit): () => void {
     const keys = chunks.map((chunk) => [...eventsOf(chunk)].map((event) => this.#identify(service, Buffer.from(event).toString(), 'buffer')))
+    const refused = deadLetters.map((letter) => this.#identify(letter.service, Buffer.from(letter.event).toString(), 'dead letters'))
     return () => {
+      this.#ids.add(inputId)
+      for (const key of refused) this.#refused.add(key)
       for (const list of keys) {
         this.#lastChunk += 1
         this.#chunks.set(this.#lastChunk, list)
         for (const key of list) {
-          const times = (this.#buffered.get(key) ?? 0) + 1
-          this.#buffered.set(key, times)
-          if (times === this.#copies(key) + 1) this.report('twice in the buffer', key, key)
+          const id = `${inputId} ${key}`
+          const times = (this.#buffered.get(id) ?? 0) + 1
+          this.#buffered.set(id, times)
+          if (times === (this.#expected.get(key)?.copies ?? 0) + 1) this.report('twice in the buffer', key, key)
         }
       }
       for (const gap of position.gaps) {
@@ -88,7 +101,8 @@ export class Ledger implements BufferWitness {
     }
   }
 
-  committed(cursor: string): void {
+  committed(output: string, cursor: string): void {
+    if (output !== this.#output) return
     const link = this.#linksOpened()
     for (const [chunk, keys] of this.#chunks) {
       if (chunk > parseCursor(cursor)) continue
@@ -110,11 +124,11 @@ export class Ledger implements BufferWitness {
 
   /** Events that have not arrived as often as they exist. */
   missing(): ExpectedEvent[] {
-    return [...this.#expected.values()].filter(({ key, copies }) => (this.#arrived.get(key) ?? 0) < copies)
+    return [...this.#expected.values()].filter(({ key, copies }) => (this.#arrived.get(key) ?? 0) < copies && !this.#refused.has(key))
   }
 
   isBuffered(key: string): boolean {
-    return (this.#buffered.get(key) ?? 0) >= this.#copies(key)
+    return [...this.#ids].some((id) => (this.#buffered.get(`${id} ${key}`) ?? 0) >= (this.#expected.get(key)?.copies ?? 0))
   }
 
   /** A process that was killed has that many shipments proven and not saved at most. */
@@ -144,8 +158,9 @@ export class Ledger implements BufferWitness {
     if (sound.filter(({ life }) => life === link.life).length > copies) this.report('sent again for no reason', `${key} on connection ${link.number}`, key)
   }
 
+  /** How often it may be delivered. */
   #copies(key: string): number {
-    return this.#expected.get(key)?.copies ?? 0
+    return (this.#expected.get(key)?.copies ?? 0) * Math.max(1, this.#ids.size)
   }
 
   #identify(service: string, json: string, where: string): string {
@@ -154,6 +169,7 @@ export class Ledger implements BufferWitness {
     const own = Object.fromEntries(Object.entries(parsed).filter(([name]) => !name.startsWith('@devo_')))
     const key = keyOf(service, own)
     const known = this.#expected.get(key)
+    if (where === 'dead letters' && known !== undefined) return key
     if (known === undefined) this.report('unknown event', `${where}: ${json.slice(0, 200)}`, key)
     else if (known.content !== contentOf(own)) this.report('altered event', `${where}: ${json.slice(0, 200)}`, key)
     return key

@@ -2,6 +2,7 @@ import { behaviours, type DevoBehaviour } from '../../src/simulator/devo-behavio
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, TAP_ARRAYS, type TapArray } from '../../src/simulator/tap-api.ts'
 import type { AnswerFault, TransportFault } from '../../src/simulator/tap-faults.ts'
 import { Random } from '../../src/simulator/tap-random.ts'
+import { drawLists, type ServiceList } from './service-lists.ts'
 
 /** Where every run begins. */
 export const START = Date.parse('2026-11-02T00:00:00Z')
@@ -10,6 +11,13 @@ export const START = Date.parse('2026-11-02T00:00:00Z')
 export interface FaultSpan {
   readonly from: number
   readonly until: number
+}
+
+/** What is in the configuration from the next start on; left out: what was. */
+export interface NextStart {
+  readonly services?: ServiceList
+  /** The input has another id. */
+  readonly newId?: boolean
 }
 
 export type FaultKind =
@@ -27,8 +35,8 @@ export type FaultKind =
   /** A terminator whose backend is away: it ends every connection so long after its handshake, as if all were well. */
   | { readonly kind: 'devo backend'; readonly afterMs: number }
   /** Ours dies so many steps after `from`, and is started again at the end. */
-  | { readonly kind: 'kill'; readonly afterSteps: number }
-  | { readonly kind: 'stop' }
+  | ({ readonly kind: 'kill'; readonly afterSteps: number } & NextStart)
+  | ({ readonly kind: 'stop' } & NextStart)
   | { readonly kind: 'suspend' }
   | { readonly kind: 'disk'; readonly how: 'write' | 'sync' | 'read' | 'full'; readonly probability: number }
   /** A copy of the state is made at `from`; at the end a block of the file is overwritten, and the operator puts the copy back or begins anew. */
@@ -39,7 +47,8 @@ export type Fault = FaultSpan & FaultKind
 export interface Plan {
   readonly seed: number
   readonly days: number
-  readonly services: readonly TapArray[]
+  /** Of the first start. */
+  readonly services: ServiceList
   /** The configured start lies so long before START. */
   readonly startBackMs: number
   readonly requestPeriodMs: number
@@ -60,6 +69,8 @@ export interface PlanOptions {
   readonly intensity?: number
 }
 
+/** A service that is added begins where the others did, which may be so long ago. */
+const OLDEST_START_MS = 6 * DAY_MS
 /** Of all families together, with `intensity` 1. */
 const FAULTS_PER_DAY = 18
 
@@ -67,10 +78,10 @@ export function makePlan({ seed, days, intensity = 1 }: PlanOptions): Plan {
   const random = new Random(seed, 'plan')
   const isCalm = intensity === 0
   const endpoint = random.chance(0.75) ? 'close_notify' : 'fin'
-  const plan: Omit<Plan, 'faults'> = {
+  const arrays: readonly TapArray[] = random.chance(0.3) ? TAP_ARRAYS : random.shuffled(TAP_ARRAYS).slice(0, 1 + random.below(3))
+  const plan: Omit<Plan, 'faults' | 'services'> = {
     seed,
     days,
-    services: random.chance(0.3) ? TAP_ARRAYS : random.shuffled(TAP_ARRAYS).slice(0, 1 + random.below(3)),
     startBackMs: random.pick([0, 0, 5 * HOUR_MS, 2 * DAY_MS]),
     requestPeriodMs: random.pick([5, 5, 5, 5, 10, 10, 20, 1]) * MINUTE_MS,
     sweepPeriodMs: random.pick([15 * MINUTE_MS, 15 * MINUTE_MS, 0, 60 * MINUTE_MS]),
@@ -81,7 +92,8 @@ export function makePlan({ seed, days, intensity = 1 }: PlanOptions): Plan {
   }
   const faults = Array.from({ length: Math.round(days * FAULTS_PER_DAY * intensity) }, (_, index) =>
     drawFault(new Random(seed, 'fault', index), days * DAY_MS, endpoint))
-  return { ...plan, faults: (isCalm ? [] : [...faults, ...outages(random, days), ...refusals(new Random(seed, 'refusals'), days)]).sort((a, b) => a.from - b.from) }
+  const all = (isCalm ? [] : [...faults, ...outages(random, days), ...refusals(new Random(seed, 'refusals'), days)]).sort((a, b) => a.from - b.from)
+  return { ...plan, ...drawLists(seed, arrays, all, plan.startBackMs + days * DAY_MS <= OLDEST_START_MS) }
 }
 
 /** What is too long to be drawn every day: a day without Devo, three hours without the API, and once in a while eight days. */

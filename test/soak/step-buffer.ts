@@ -6,7 +6,7 @@ import type { Life } from './life.ts'
 /** What was made durable, whether or not the collector has heard of it. */
 export interface BufferWitness {
   appending(unit: Unit): () => void
-  committed(cursor: Cursor): void
+  committed(output: string, cursor: Cursor): void
 }
 
 /** The buffer as a process sees it that may die at each of its operations, on a disk that may fail at each. */
@@ -31,10 +31,10 @@ export class StepBuffer implements EventBuffer {
     return this.#write(`start ${args[1]}`, () => this.#buffer.startService(...args))
   }
 
-  async assertRoom(): Promise<void> {
+  async assertRoom(ofFeed?: boolean): Promise<void> {
     await this.#life.step('room')
     this.#disk.beforeWrite()
-    await this.#life.answer(this.#buffer.assertRoom())
+    await this.#life.answer(this.#buffer.assertRoom(ofFeed))
   }
 
   append(unit: Unit): Promise<void> {
@@ -78,7 +78,7 @@ export class StepBuffer implements EventBuffer {
   commit(output: string, cursor: Cursor, deadLetters: readonly DeadLetter[]): Promise<void> {
     return this.#write(`commit ${cursor}`, async () => {
       await this.#buffer.commit(output, cursor, deadLetters)
-      this.#witness.committed(cursor)
+      this.#witness.committed(output, cursor)
     })
   }
 

@@ -10,7 +10,9 @@ const MOST_IN_AN_HOUR = 10
 /** An event, or several that are the same byte for byte, as a run is to bring it. */
 export interface ExpectedEvent {
   readonly key: string
-  readonly service: TapArray
+  readonly service: TapArray | 'threats'
+  /** What it came as that names it; of all but threats what it is itself. */
+  readonly origin: TapArray
   readonly createdAt: number
   readonly copies: number
   /** Its content, whatever the order of the lists inside it. */
@@ -24,6 +26,7 @@ export interface Traffic {
 
 /** Unlike its id: one message has an event for each of its recipients. */
 export function keyOf(service: string, object: Readonly<Record<string, unknown>>): string {
+  if (service === 'threats') return `${service} ${String(object.id)}`
   return `${service} ${String(object.GUID)} ${JSON.stringify(object.recipient)}`
 }
 
@@ -38,9 +41,9 @@ export function contentOf(object: Readonly<Record<string, unknown>>): string {
 
 /**
  * All events of [from, until): few, with a rhythm of days and bursts; late by up to 40 minutes, hidden and shown again, byte-identical, one for
- * each recipient, on the ends of minutes and hours.
+ * each recipient, on the ends of minutes and hours. `summaryOf`: what the API says of the threats that they name; null: nobody asks.
  */
-export function makeTraffic(seed: number, services: readonly TapArray[], from: number, until: number): Traffic {
+export function makeTraffic(seed: number, services: readonly TapArray[], from: number, until: number, summaryOf: ((id: string) => string | null) | null): Traffic {
   const events: TapEvent[] = []
   const expected = new Map<string, ExpectedEvent>()
   for (const service of services) {
@@ -61,12 +64,25 @@ export function makeTraffic(seed: number, services: readonly TapArray[], from: n
           events.push({ service, createdAt, ...visibility(createdAt, random), content })
           const key = keyOf(service, content)
           const known = expected.get(key)
-          expected.set(key, { key, service, createdAt, copies: (known?.copies ?? 0) + 1, content: known?.content ?? contentOf(content) })
+          for (const threat of summaryOf === null ? [] : threatsOf(content, summaryOf)) expected.set(threat.key, { ...threat, service: 'threats', origin: service, createdAt, copies: 1 })
+          expected.set(key, { key, service, origin: service, createdAt, copies: (known?.copies ?? 0) + 1, content: known?.content ?? contentOf(content) })
         }
       }
     }
   }
   return { events: events.sort((a, b) => a.createdAt - b.createdAt), expected }
+}
+
+function threatsOf(content: TapObject, summaryOf: (id: string) => string | null): { readonly key: string; readonly content: string }[] {
+  const listed: readonly unknown[] = Array.isArray(content.threatsInfoMap) ? content.threatsInfoMap : []
+  return [content, ...listed].flatMap((threat) => {
+    const id = typeof threat === 'object' && threat !== null && 'threatID' in threat && typeof threat.threatID === 'string' ? threat.threatID : ''
+    const summary = summaryOf(id)
+    if (summary === null) return []
+    // The model's own text of an object.
+    const object = JSON.parse(summary) as TapObject
+    return [{ key: keyOf('threats', object), content: contentOf(object) }]
+  })
 }
 
 function creation(hour: number, random: Random): number {

@@ -13,10 +13,12 @@ import { ModelDevo } from './devo.ts'
 import { Disk } from './disk.ts'
 import { Host } from './host.ts'
 import { Ledger, type Violation } from './ledger.ts'
-import { START, type Fault, type Plan } from './plan.ts'
+import { START, type Fault, type NextStart, type Plan } from './plan.ts'
+import { arraysOf, completeList, listsOf, type ServiceList } from './service-lists.ts'
 import { Trace } from './trace.ts'
 import { makeTraffic, SHOWN_WITHIN_MS, type Traffic } from './traffic.ts'
 
+const OUTPUT = 'devo_1'
 const SHIPMENTS_IN_FLIGHT = 4
 /** After the last fault everything has to be delivered within so long. A quota that was used up takes a day. */
 const RUN_OFF_MS = 36 * HOUR_MS
@@ -87,6 +89,9 @@ class World {
   readonly #tasks = new Set<Promise<void>>()
   /** The local clock went forward by so much at these times. */
   readonly #forwards: number[] = []
+  /** What is in the configuration. */
+  #services: ServiceList
+  #inputId = '12345'
   readonly #heapMb: (() => number) | null
   /** Once a day. */
   readonly #heaps: number[] = []
@@ -94,10 +99,13 @@ class World {
   constructor(plan: Plan, dir: string, { keepLines = KEPT_LINES, focus, heapMb }: RunOptions) {
     const { seed, days, services, startBackMs, endpoint } = plan
     this.#plan = plan
+    this.#services = services
     this.#heapMb = heapMb ?? null
     this.#trace = new Trace(this.#machine, keepLines, focus ?? null)
-    this.#traffic = makeTraffic(seed, services, START - startBackMs, START + days * DAY_MS)
     this.#model = new TapModel({ now: this.#machine.trueTime, seed, settings: { contentType: 'mixed', shuffleEnvelope: true } })
+    const { threats } = this.#model
+    const arrays = arraysOf(listsOf(plan))
+    this.#traffic = makeTraffic(seed, arrays, START - startBackMs, START + days * DAY_MS, services.includes('threats') ? (id) => threats.find(id) : null)
     this.#model.events.add(...this.#traffic.events)
     this.#api = new ModelApi(this.#model, seed, this.#machine.trueTime)
     this.#disk = new Disk(seed)
@@ -109,6 +117,7 @@ class World {
     })
     const byTag = new Map<string, string>(Object.entries(TAP_TABLES).map(([kind, table]) => [table, kind]))
     this.#ledger = new Ledger(this.#traffic.expected, {
+      output: OUTPUT,
       serviceOf: (tag) => byTag.get(tag) ?? tag,
       linksOpened: () => this.#devo.connections,
       onGap: (gap) => this.#checkGap(gap),
@@ -128,18 +137,31 @@ class World {
       await this.#machine.advance(HOUR_MS)
       if (hour % 24 === 23 && this.#heapMb !== null) this.#heaps.push(this.#heapMb())
     }
+    this.#complete()
     await this.#runOff()
     this.#checkMemory()
     const snapshot = await this.#host.buffer?.snapshot()
     const requests = this.#api.sent
     await this.#stopAll()
-    checkRun({ plan: this.#plan, ledger: this.#ledger, snapshot: snapshot ?? null, requests, givenUpBefore: this.#host.givenUpBefore,
+    checkRun({ plan: this.#plan, inputId: this.#inputId, services: this.#services, ledger: this.#ledger, snapshot: snapshot ?? null, requests, givenUpBefore: this.#host.givenUpBefore,
       shipmentsInFlight: SHIPMENTS_IN_FLIGHT, forgotten: [...this.#host.lostStateAt, ...this.#forwards], openConnections: this.#devo.open.size })
     return {
       plan: this.#plan, violations: this.#ledger.violations, events: this.#traffic.events.length, requests: requests.length, doubles: this.#ledger.doubles,
       connections: this.#devo.connections, starts: this.#host.starts, kills: this.#host.kills, repairs: this.#host.repairs, gaps: this.#ledger.gaps.length,
       holes: snapshot?.services.reduce((sum, { holes }) => sum + holes.length, 0) ?? 0, steps: this.#trace.count, digest: this.#trace.digest(), trace: this.#trace.lines,
     }
+  }
+
+  /** What was taken out comes back. */
+  #complete(): void {
+    const lists = listsOf(this.#plan)
+    if (lists.length > 1) this.#task(this.#host.stop().then(() => this.#startAgain({ services: completeList([...lists, this.#services]) })))
+  }
+
+  #startAgain({ services = this.#services, newId = false }: NextStart): void {
+    this.#services = services
+    if (newId) this.#inputId = `${this.#inputId}0`
+    this.#host.up()
   }
 
   /** Until all has arrived that can, or time is up. */
@@ -209,11 +231,11 @@ class World {
         host.killAfter(fault.afterSteps)
         return () => {
           host.killNow()
-          host.up()
+          this.#startAgain(fault)
         }
       case 'stop': {
         const stopped = host.stop()
-        return () => this.#task(stopped.then(() => host.up()))
+        return () => this.#task(stopped.then(() => this.#startAgain(fault)))
       }
       case 'suspend':
         host.suspend(fault.until - fault.from)
@@ -249,23 +271,24 @@ class World {
   }
 
   #config(stateDir: string, earliestStart: number): CollectorConfig {
-    const { services, startBackMs, requestPeriodMs, sweepPeriodMs, requestsPerDay, endpointMode } = this.#plan
+    const { startBackMs, requestPeriodMs, sweepPeriodMs, requestsPerDay, endpointMode } = this.#plan
     return {
       root: stateDir, name: 'soak', id: 'soak', debug: false, stateDir, internalEvents: false,
       http: { enabled: false, host: '127.0.0.1', isHostGiven: false, port: 0, token: null },
       buffer: { type: 'embedded', retentionMs: 6 * HOUR_MS, maxSizeBytes: 2 ** 30 },
       outputs: [{
-        type: 'devo_platform', name: 'devo_1', services: null, transforms: [], shipmentsInFlight: SHIPMENTS_IN_FLIGHT, maxShipmentEvents: 200, maxShipmentBytes: 2 ** 26,
+        type: 'devo_platform', name: OUTPUT, services: null, transforms: [], shipmentsInFlight: SHIPMENTS_IN_FLIGHT, maxShipmentEvents: 200, maxShipmentBytes: 2 ** 26,
         startFrom: 'now', config: {
           address: 'devo.test', port: 443, chain: 'chain.crt', cert: 'me.crt', key: 'me.key', confirm: 'drain', quietMs: 1_000, drainTimeoutMs: 30_000,
           probeMs: 5_000, settleMs: 10_000, verifyHostname: true, allowWeakCertificates: false,
         },
       }],
       inputs: [{
-        name: 'tap', id: '12345', username: 'principal', password: 'secret', baseUrl: 'https://tap.test', environment: null,
+        name: 'tap', id: this.#inputId, username: 'principal', password: 'secret', baseUrl: 'https://tap.test', environment: null,
         requestsLimits: [{ periodMs: DAY_MS, requests: requestsPerDay }], endpointMode, ca: null,
-        services: services.map((name) => ({
-          name, startTime: Math.max(START - startBackMs, Math.floor(earliestStart / 1_000) * 1_000), requestPeriodMs, lookBackMs: 45 * MINUTE_MS,
+        services: this.#services.map((name) => ({
+          // By the local clock, threats in events that are pulled before it would be none.
+          name, startTime: name === 'threats' ? null : Math.max(START - startBackMs, Math.floor(earliestStart / 1_000) * 1_000), requestPeriodMs, lookBackMs: 45 * MINUTE_MS,
           sweepPeriodMs, overrideTag: null, threatStatuses: [], threatTypes: [],
         })),
       }],
