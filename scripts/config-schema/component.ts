@@ -12,7 +12,7 @@ const NOTHING: Schema = { type: 'null' }
 const NUMBER = '^[-+]?\\d[\\d_:a-fA-FxX]*$'
 const YES_OR_NO = '^([Tt][Rr][Uu][Ee]|[Yy][Ee][Ss]|[Oo][Nn]|[Ff][Aa][Ll][Ss][Ee]|[Nn][Oo]|[Oo][Ff][Ff])$'
 
-/** Keys that hold mappings or lists, each with its schema; `required` where a mapping without it cannot be right. */
+/** Keys that hold mappings or lists, each with its schema, which says what it is; `required` where a mapping without it cannot be right. */
 export type Parts = Readonly<Record<string, { readonly schema: Schema; readonly required?: boolean }>>
 
 /**
@@ -64,8 +64,15 @@ function isThere(names: readonly string[]): Schema {
 }
 
 function valueOf(property: Property<unknown>): Schema {
-  const { doc, default: value } = property
-  return { description: `${doc.charAt(0).toUpperCase()}${doc.slice(1)}.`, ...(value !== null && { default: value }), anyOf: [...kindsOf(property), REFERENCE, NOTHING] }
+  const { default: value } = property
+  return { description: describe(property), ...(value !== null && { default: value }), anyOf: [...kindsOf(property), REFERENCE, NOTHING] }
+}
+
+/** What it is, the range and the default, for not every editor shows those two by itself. */
+function describe({ doc, format, min, max, default: value }: Property<unknown>): string {
+  const range = format === 'tap_whole_number' && min !== undefined && max !== undefined ? ` From ${min} to ${max}.` : ''
+  const ending = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? ` Default: ${value}.` : ''
+  return `${doc.charAt(0).toUpperCase()}${doc.slice(1)}.${range}${ending}`
 }
 
 function kindsOf({ format, min = 0, max = Number.MAX_SAFE_INTEGER, except, options = [], pattern }: Property<unknown>): readonly Schema[] {

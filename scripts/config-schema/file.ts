@@ -20,36 +20,54 @@ import { NOT_HERE as SERVICES_NOT_HERE, SERVICE, SERVICE_NAMES } from '../../src
 import { SYSLOG, TLS as SYSLOG_TLS } from '../../src/config/syslog.ts'
 import { TLS_FILES } from '../../src/config/tls-files.ts'
 import type { TransformTypeName } from '../../src/config/transform-types.ts'
+import type { TapServiceName } from '../../src/sources/proofpoint-tap/config.ts'
 import { schemaOf, unlessOff, where, type Schema } from './component.ts'
 
 const ANYTHING: Schema = {}
 const SCALAR: Schema = { type: ['string', 'number', 'boolean'] }
 const TEXTS: Schema = { type: ['object', 'null'], additionalProperties: SCALAR }
+const NO_TLS: Schema = { description: 'A relay is plain TCP: with TLS it is an output of type devo_platform.', type: 'null' }
+const SERVICE_TEXTS: Readonly<Record<TapServiceName, string>> = {
+  clicksBlocked: 'Clicks that Proofpoint has blocked.',
+  clicksPermitted: 'Clicks on threats that were let through.',
+  messagesBlocked: 'Messages with threats that were blocked.',
+  messagesDelivered: 'Messages with threats that were delivered.',
+  issues: 'Permitted clicks and delivered messages in one request; not beside clicksPermitted or messagesDelivered.',
+  threats: 'What the API says of each threat that the events of the other services name.',
+}
 const OLD_NAME: Schema = { description: 'A service of the old collector that does not run here.', deprecated: true }
 
-const tls = { schema: schemaOf(TLS_FILES) }
+const tls = { schema: said('The files of TLS, names in certs/; HTTPS_PROXY and NO_PROXY count as well.', schemaOf(TLS_FILES)) }
 const brokers = { schema: { description: 'host:port of one broker or more.', anyOf: [SCALAR, { type: 'array', items: SCALAR, minItems: 1 }] }, required: true }
-const ssl = { schema: { description: 'TLS to the brokers: true, or the files of it.', anyOf: [{ type: ['boolean', 'string'] }, schemaOf(TLS_FILES)] } }
-const sasl = { schema: schemaOfSasl() }
+const ssl = { schema: { description: 'TLS to the brokers: true, or its files in certs/ (ca, cert, key). Left out: none.', anyOf: [{ type: ['boolean', 'string'] }, schemaOf(TLS_FILES)] } }
+const sasl = { schema: said('The login at the brokers. Left out: none.', orLeftOut(schemaOf(SASL))) }
 
 /** What stands in `config` of an output, by its type. */
 const OUTPUTS: Readonly<Record<Exclude<OutputTypeName, 'plug_in'>, Schema>> = {
   devo_platform: schemaOf(DEVO),
-  relay: schemaOf(RELAY, { chain: { schema: { type: 'null' } }, cert: { schema: { type: 'null' } }, key: { schema: { type: 'null' } } }),
-  syslog: schemaOf(SYSLOG, { tls: { schema: schemaOf(SYSLOG_TLS) } }),
+  relay: schemaOf(RELAY, { chain: { schema: NO_TLS }, cert: { schema: NO_TLS }, key: { schema: NO_TLS } }),
+  syslog: schemaOf(SYSLOG, { tls: { schema: said('With protocol: tls, whom to trust and who we are.', schemaOf(SYSLOG_TLS)) } }),
   console: schemaOf(CONSOLE),
   file: schemaOf(FILE_OUTPUT),
   kafka: schemaOf(KAFKA_OUTPUT, { brokers, ssl, sasl }),
-  http: schemaOf(HTTP, { headers: { schema: TEXTS }, credentials: { schema: schemaOf(HTTP_CREDENTIALS) }, tls, fields: { schema: TEXTS } }),
-  s3: schemaOf(S3, { credentials: { schema: orLeftOut(schemaOf(S3_CREDENTIALS)) }, tls }),
+  http: schemaOf(HTTP, {
+    headers: { schema: said('Further headers of each request, name: value; they are in no log.', TEXTS) },
+    credentials: { schema: said('The login: username and password, or a token. Left out: none.', schemaOf(HTTP_CREDENTIALS)) },
+    tls,
+    fields: { schema: said('With splunk_hec: further indexed fields, name: value.', TEXTS) },
+  }),
+  s3: schemaOf(S3, { credentials: { schema: said('An access key. Left out: what the AWS chain finds (environment, ~/.aws, the role of the machine).', orLeftOut(schemaOf(S3_CREDENTIALS))) }, tls }),
 }
 
-const condition = schemaOf(CONDITION, { equals: { schema: { type: ['string', 'number', 'boolean', 'null'] } }, in: { schema: { type: ['array', 'null'], items: SCALAR, minItems: 1 } } })
-const conditions = { schema: { anyOf: [{ ...condition, type: 'object' }, { type: 'array', items: { ...condition, type: 'object' }, minItems: 1 }, { type: 'null' }] } }
+const condition = schemaOf(CONDITION, {
+  equals: { schema: { description: 'The field has this value; a number by its value, so that 5 fits 5.0 and "5".', type: ['string', 'number', 'boolean', 'null'] } },
+  in: { schema: { description: 'The field has one of these values.', type: ['array', 'null'], items: SCALAR, minItems: 1 } },
+})
+const conditions = (description: string) => ({ schema: { description, anyOf: [{ ...condition, type: 'object' }, { type: 'array', items: { ...condition, type: 'object' }, minItems: 1 }, { type: 'null' }] } })
 
 const TRANSFORMS: Readonly<Record<Exclude<TransformTypeName, 'plug_in'>, Schema>> = {
-  filter: { ...schemaOf(FILTER, { keep: conditions, drop: conditions }), type: 'object', minProperties: 1 },
-  redact: { ...schemaOf(REDACT, { fields: { schema: { type: 'array', items: SCALAR, minItems: 1 }, required: true } }), type: 'object' },
+  filter: { description: 'Lets events through, or not, by their fields.', ...schemaOf(FILTER, { keep: conditions('Only events that fit one of these conditions go on.'), drop: conditions('Events that fit one of these conditions go no further.') }), type: 'object', minProperties: 1 },
+  redact: { description: 'Removes, masks or hashes fields.', ...schemaOf(REDACT, { fields: { schema: { description: 'JSON pointers of what is removed, masked or hashed, such as /recipient or /messageParts/*/filename.', type: 'array', items: SCALAR, minItems: 1 }, required: true } }), type: 'object' },
 }
 
 const transforms: Schema = {
@@ -68,7 +86,7 @@ function outputs(): Schema {
   const types = Object.keys(OUTPUTS)
   const own = { description: 'A file of your own, such as ./my-sink.mjs, or an npm package.', ...SCALAR, not: { enum: [...Object.keys(RENAMED), ...OUTPUTS_NOT_HERE] } }
   const entry = schemaOf(OUTPUT, {
-    config: { schema: ANYTHING },
+    config: { schema: said('What the output needs, by its type.', ANYTHING) },
     services: { schema: { description: 'Only these services; left out: all.', type: ['array', 'null'], items: SCALAR, minItems: 1 } },
     transforms: { schema: transforms },
   })
@@ -86,21 +104,21 @@ function inputs(): Schema {
   const services = {
     type: 'object',
     minProperties: 1,
-    properties: { ...Object.fromEntries(SERVICE_NAMES.map((name) => [name, service])), ...Object.fromEntries(SERVICES_NOT_HERE.map((name) => [name, OLD_NAME])) },
+    properties: { ...Object.fromEntries(SERVICE_NAMES.map((name) => [name, said(SERVICE_TEXTS[name], service)])), ...Object.fromEntries(SERVICES_NOT_HERE.map((name) => [name, OLD_NAME])) },
     additionalProperties: false,
   }
   const entry = schemaOf(INPUT, {
-    credentials: { schema: schemaOf(CREDENTIALS), required: true },
-    requests_limits: { schema: { description: 'Of the credential, for each of the two pools of the API.', type: ['array', 'null'], items: schemaOf(LIMIT) } },
-    services: { schema: services, required: true },
-    tls: { schema: schemaOf(INPUT_TLS) },
+    credentials: { schema: said('The service principal of the TAP API and its secret, better as "${NAME}" or "${file:PATH}".', schemaOf(CREDENTIALS)), required: true },
+    requests_limits: { schema: { description: 'How many requests the credential may send to each of the two pools of the API. Left out: 1800 in 1d, which is their own limit.', type: ['array', 'null'], items: schemaOf(LIMIT) } },
+    services: { schema: said('What is read, at least one; a service that is left out does not run.', services), required: true },
+    tls: { schema: said('For base_url, where a proxy opens TLS.', schemaOf(INPUT_TLS)) },
   })
   // It came from schemaOf.
   return named(unlessOff({ ...entry, properties: { ...(entry.properties as Schema), type: { description: 'The kind of input; default: its own name.', anyOf: [{ enum: TYPES }, { type: 'null' }, { type: 'string', pattern: '\\$\\{' }] } } }))
 }
 
 function buffer(): Schema {
-  const { allOf, ...common } = schemaOf(BUFFER, { config: { schema: ANYTHING } })
+  const { allOf, ...common } = schemaOf(BUFFER, { config: { schema: said('What the buffer needs, by its type.', ANYTHING) } })
   if (allOf !== undefined) throw new Error('the buffer has a key that is required, which is lost here')
   const kafka = schemaOf(KAFKA_BUFFER, { brokers, ssl, sasl })
   return { ...common, allOf: [where('type', 'kafka', { properties: { config: kafka }, required: ['config'] }), where('type', 'embedded', { properties: { config: schemaOf(EMBEDDED) } }, true)] }
@@ -108,13 +126,17 @@ function buffer(): Schema {
 
 /** The whole file. */
 export function configSchema(): Schema {
-  const persistence = schemaOf(PERSISTENCE, { config: { schema: ANYTHING } })
+  const persistence = schemaOf(PERSISTENCE, { config: { schema: said('The folder.', ANYTHING) } })
   const directory = where('type', 'filesystem', { properties: { config: schemaOf(DIRECTORY) } }, true)
+  const parts = {
+    persistence: { schema: said('Where buffer and state are kept.', { ...persistence, ...directory }) },
+    http: { schema: said('Status page, /healthz, /readyz and /metrics.', schemaOf(httpComponent('127.0.0.1'))) },
+  }
   const file = schemaOf(FILE, {
-    globals: { schema: schemaOf(GLOBALS, { persistence: { schema: { ...persistence, ...directory } }, http: { schema: schemaOf(httpComponent('127.0.0.1')) } }) },
-    outputs: { schema: outputs(), required: true },
-    buffer: { schema: buffer() },
-    inputs: { schema: inputs(), required: true },
+    globals: { schema: said('What concerns the collector as a whole.', schemaOf(GLOBALS, parts)) },
+    outputs: { schema: said('Where events go, each under a name of your own; every output gets every event, at its own pace.', outputs()), required: true },
+    buffer: { schema: said('Where events wait until they are delivered. Left out: embedded, in the state folder.', buffer()) },
+    inputs: { schema: said('What is read, each under a name of your own.', inputs()), required: true },
   })
   return { $schema: 'http://json-schema.org/draft-07/schema#', title: 'The configuration of devo-proofpoint-tap-collector', ...file, type: 'object' }
 }
@@ -124,8 +146,9 @@ function named(entry: Schema): Schema {
   return { type: 'object', minProperties: 1, additionalProperties: { ...entry, type: 'object' } }
 }
 
-function schemaOfSasl(): Schema {
-  return orLeftOut(schemaOf(SASL))
+/** With what an editor says of it. */
+function said(description: string, schema: Schema): Schema {
+  return { description, ...schema }
 }
 
 /** A mapping with required keys that as a whole may be left out. */

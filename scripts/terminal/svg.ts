@@ -41,7 +41,6 @@ ${texts.join('\n')}
 }
 
 function wrapped(line: string, columns: number): readonly { readonly kind: string; readonly text: string }[] {
-  // eslint-disable-next-line no-control-regex -- a colour begins with one
   const kind = CLASSES[/^\x1b\[(\d+)m/.exec(line)?.[1] ?? ''] ?? ''
   const text = stripVTControlCharacters(line).trimEnd()
   return Array.from({ length: Math.max(1, Math.ceil(text.length / columns)) }, (_, part) => ({ kind, text: text.slice(part * columns, (part + 1) * columns) }))

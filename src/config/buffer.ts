@@ -7,7 +7,7 @@ import type { BufferConfig } from './types.ts'
 const MEGABYTE = 1024 * 1024
 
 export const BUFFER: Component<{ readonly type: string }> = {
-  schema: { type: { doc: 'the kind of buffer', format: 'tap_choice', options: ['embedded', 'kafka'], default: 'embedded' } },
+  schema: { type: { doc: 'where events wait until they are delivered: embedded, one SQLite file in the state folder; or kafka, topics that several collectors share', format: 'tap_choice', options: ['embedded', 'kafka'], default: 'embedded' } },
   parts: ['config'],
 }
 
@@ -18,8 +18,8 @@ interface EmbeddedValues {
 
 export const EMBEDDED: Component<EmbeddedValues> = {
   schema: {
-    retention_in_hours: { doc: 'how long delivered events stay for replay', format: 'tap_whole_number', min: 0, max: 87_600, default: 24 },
-    max_size_in_mb: { doc: 'how much the buffer may hold', format: 'tap_whole_number', min: 8, max: 100_000_000, default: 10_240 },
+    retention_in_hours: { doc: 'how many hours delivered events stay for replay, counted from their pull; undelivered ones stay in any case', format: 'tap_whole_number', min: 0, max: 87_600, default: 24 },
+    max_size_in_mb: { doc: 'how many MB the buffer may hold; when delivered events have gone and undelivered ones fill it, fetching waits', format: 'tap_whole_number', min: 8, max: 100_000_000, default: 10_240 },
   },
 }
 

@@ -4,7 +4,7 @@ import type { Node } from './node.ts'
 import { OLD_CONSOLE } from './old-keys.ts'
 
 export const CONSOLE: Component<{ readonly format: string }> = {
-  schema: { format: { doc: 'how an event is written', format: 'tap_choice', options: ['line', 'ndjson'], default: 'line' } },
+  schema: { format: { doc: 'how an event is written: line, as Devo gets it, or ndjson, its JSON alone', format: 'tap_choice', options: ['line', 'ndjson'], default: 'line' } },
   old: OLD_CONSOLE,
 }
 

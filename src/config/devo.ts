@@ -20,15 +20,15 @@ interface DevoValues extends ProofValues {
 export const DEVO: Component<DevoValues> = {
   schema: {
     address: { doc: 'the name of the Devo endpoint, such as collector-eu.devo.io', format: 'tap_text', default: null, check: checkAddress },
-    port: { doc: 'its port', format: 'tap_whole_number', min: 1, max: 65535, default: 443 },
+    port: { doc: 'the port of the Devo endpoint', format: 'tap_whole_number', min: 1, max: 65535, default: 443 },
     // The old collector takes any spelling and uses TLS in any case.
-    type: { doc: 'SSL', format: 'tap_text', default: 'SSL', pattern: /^(?:ssl|tls)$/i, expected: 'SSL: Devo takes events over TLS only' },
+    type: { doc: 'only SSL: Devo takes events over TLS alone', format: 'tap_text', default: 'SSL', pattern: /^(?:ssl|tls)$/i, expected: 'SSL: Devo takes events over TLS only' },
     chain: { doc: 'the file with the chain of Devo, in the folder certs', format: 'tap_text', default: null },
     cert: { doc: 'the file with your certificate, in the folder certs', format: 'tap_text', default: null },
     key: { doc: 'the file with the private key of your certificate, in the folder certs', format: 'tap_text', default: null },
     ...PROOF,
-    verify_hostname: { doc: 'whether the name in the certificate of Devo is checked', format: 'tap_yes_or_no', default: true },
-    allow_weak_certificates: { doc: 'whether weak keys and digests are taken', format: 'tap_yes_or_no', default: false },
+    verify_hostname: { doc: 'false takes a certificate of Devo for another name, so that somebody on the way may read events; a warning at each start', format: 'tap_yes_or_no', default: true },
+    allow_weak_certificates: { doc: 'true takes SHA-1 signatures and short keys; a warning at each start', format: 'tap_yes_or_no', default: false },
   },
   aliases: { url: 'address', location: 'address', chain_loc: 'chain', cert_loc: 'cert', key_loc: 'key' },
   old: OLD_DEVO,

@@ -13,14 +13,14 @@ export const FILE: Component<FileValues> = {
   schema: {
     path: { doc: 'the file that events are written to, such as events/tap-%Y-%m-%d.ndjson', format: 'tap_text', default: null, check: checkPath },
     rotate_bytes: {
-      doc: 'at how many bytes a file is followed by the next',
+      doc: 'at how many bytes on the disk a file is followed by the next (tap.1.ndjson, tap.2.ndjson); left out: never',
       format: 'tap_whole_number',
       min: 1,
       max: 1_099_511_627_776,
       default: null,
       nullable: true,
     },
-    gzip: { doc: 'whether the files are compressed', format: 'tap_yes_or_no', default: false },
+    gzip: { doc: 'true writes gzip; let the name end in .gz', format: 'tap_yes_or_no', default: false },
   },
 }
 

@@ -18,9 +18,9 @@ interface ConditionValues {
 export const CONDITION: Component<ConditionValues> = {
   schema: {
     field: { doc: 'the field that is looked at, such as /classification or /messageParts/*/filename', format: 'tap_text', default: null, check: checkField },
-    matches: { doc: 'a regular expression', format: 'tap_text', default: null, nullable: true },
-    ignore_case: { doc: 'whether matches takes upper and lower case for the same', format: 'tap_yes_or_no', default: false },
-    exists: { doc: 'whether the field is to be there', format: 'tap_yes_or_no', default: true },
+    matches: { doc: 'a regular expression that is found anywhere in the text; JavaScript without lookaround, backreferences and \\p', format: 'tap_text', default: null, nullable: true },
+    ignore_case: { doc: 'true: matches takes upper and lower case for the same', format: 'tap_yes_or_no', default: false },
+    exists: { doc: 'true: the field is there and not null; false: it is not', format: 'tap_yes_or_no', default: true },
   },
   parts: ['equals', 'in'],
 }

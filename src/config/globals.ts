@@ -13,10 +13,10 @@ interface GlobalValues {
 
 export const GLOBALS: Component<GlobalValues> = {
   schema: {
-    debug: { doc: 'true logs more', format: 'tap_yes_or_no', default: false },
-    id: { doc: 'an id of your own', format: 'tap_text', default: 'not_used' },
-    name: { doc: 'the name of this collector', format: 'tap_text', default: 'proofpoint_tap_collector', check: checkName },
-    internal_events: { doc: 'true sends the own log of the collector to Devo', format: 'tap_yes_or_no', default: false },
+    debug: { doc: 'true logs more: every window read, failures that repeat, stacks; never events', format: 'tap_yes_or_no', default: false },
+    id: { doc: 'an id of your own, kept for old files; it does nothing', format: 'tap_text', default: 'not_used' },
+    name: { doc: 'the name of this collector in its log: letters, digits, - and _', format: 'tap_text', default: 'proofpoint_tap_collector', check: checkName },
+    internal_events: { doc: 'true sends the own log of the collector, from INFO on and without secrets, to each output to Devo: devo.collectors.out.local', format: 'tap_yes_or_no', default: false },
   },
   parts: ['persistence', 'http'],
   old: OLD_GLOBALS,
@@ -30,12 +30,12 @@ interface PersistenceValues {
 }
 
 export const PERSISTENCE: Component<PersistenceValues> = {
-  schema: { type: { doc: 'where the state is kept', format: 'tap_choice', options: PERSISTENCE_TYPES, default: 'filesystem' } },
+  schema: { type: { doc: 'always filesystem: the state is kept in a folder; the other types of the old collector are a warning', format: 'tap_choice', options: PERSISTENCE_TYPES, default: 'filesystem' } },
   parts: ['config'],
 }
 
 export const DIRECTORY: Component<{ readonly directory_name: string }> = {
-  schema: { directory_name: { doc: 'the folder of the state', format: 'tap_text', default: 'state' } },
+  schema: { directory_name: { doc: 'the folder of buffer and state, below the one that holds config/; on a local disk', format: 'tap_text', default: 'state' } },
   aliases: { dir: 'directory_name' },
 }
 
@@ -108,12 +108,12 @@ function readHttp(node: Node | undefined, path: string, context: Context): HttpC
 export function httpComponent(host: string): Component<HttpValues> {
   return {
     schema: {
-      enabled: { doc: 'whether there is a status page', format: 'tap_yes_or_no', default: true },
-      host: { doc: 'the address to listen on', format: 'tap_text', default: host, pattern: /^[^\s/]+$/, expected: 'a host name or an IP address' },
-      port: { doc: 'the port to listen on', format: 'tap_whole_number', min: 0, max: 65535, default: 8080 },
+      enabled: { doc: 'false: no status page, /healthz, /readyz and /metrics', format: 'tap_yes_or_no', default: true },
+      host: { doc: 'the address that the status page listens on; beyond the loopback set a token too', format: 'tap_text', default: host, pattern: /^[^\s/]+$/, expected: 'a host name or an IP address' },
+      port: { doc: 'the port of the status page; 0 picks a free one and logs it', format: 'tap_whole_number', min: 0, max: 65535, default: 8080 },
       // What else a header cannot carry, or each client writes in its own way.
       token: {
-        doc: 'the token that a reader must show',
+        doc: 'what must be sent as Authorization: Bearer to see the page, the metrics and the reasons of /readyz; left out: nothing',
         format: 'tap_text',
         default: null,
         nullable: true,

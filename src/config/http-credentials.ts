@@ -12,16 +12,16 @@ interface CredentialValues {
 export const CREDENTIALS: Component<CredentialValues> = {
   schema: {
     username: {
-      doc: 'the user of a Basic login',
+      doc: 'the user of a Basic login; left out where there is a token',
       format: 'tap_text',
       default: null,
       nullable: true,
       sensitive: true,
       check: (text) => (text.includes(':') ? 'must not hold a colon, which ends the user in a Basic login' : null),
     },
-    password: { doc: 'the password of that user', format: 'tap_text', default: null, nullable: true, sensitive: true },
+    password: { doc: 'the password of that user, better as "${NAME}" or "${file:PATH}"', format: 'tap_text', default: null, nullable: true, sensitive: true },
     token: {
-      doc: 'a token',
+      doc: 'a token in place of username and password, sent as Bearer, to Splunk as Splunk',
       format: 'tap_text',
       default: null,
       nullable: true,

@@ -27,17 +27,17 @@ interface InputValues {
 
 export const INPUT: Component<InputValues> = {
   schema: {
-    type: { doc: 'the kind of input', format: 'tap_text', default: null, nullable: true },
+    type: { doc: 'the kind of input, proofpoint_tap; left out: the name of the input', format: 'tap_text', default: null, nullable: true },
     id: {
       doc: `a number or text of your own, at least ${SHORTEST_ID} characters, another one for each input`,
       format: 'tap_text',
       default: null,
       check: checkId,
     },
-    enabled: { doc: 'whether the input runs', format: 'tap_yes_or_no', default: true },
-    base_url: { doc: 'the address of the API', format: 'tap_text', default: 'https://tap-api-v2.proofpoint.com', check: checkUrl },
-    environment: { doc: 'the value of @devo_environment', format: 'tap_text', default: null, nullable: true },
-    endpoint_mode: { doc: 'how the API is asked', format: 'tap_choice', options: ['separate', 'combined', 'auto'], default: 'separate' },
+    enabled: { doc: 'false: the input does not run; its state stays', format: 'tap_yes_or_no', default: true },
+    base_url: { doc: 'the address of the TAP API; plain http only to this machine', format: 'tap_text', default: 'https://tap-api-v2.proofpoint.com', check: checkUrl },
+    environment: { doc: 'what is sent with each event as @devo_environment; left out: nothing', format: 'tap_text', default: null, nullable: true },
+    endpoint_mode: { doc: 'how the API is asked: separate, each service by itself; combined, one request to /v2/siem/all for services with the same periods, which saves quota; auto, combined where separate requests do not fit the quota', format: 'tap_choice', options: ['separate', 'combined', 'auto'], default: 'separate' },
   },
   parts: ['credentials', 'requests_limits', 'services', 'tls'],
   old: OLD_INPUT,
@@ -56,7 +56,7 @@ export const CREDENTIALS: Component<CredentialValues> = {
 }
 
 export const TLS: Component<{ readonly ca: string | null }> = {
-  schema: { ca: { doc: 'a file with the authorities to trust', format: 'tap_text', default: null, nullable: true } },
+  schema: { ca: { doc: 'a file in certs/ with authorities that count beside those of Node, where a proxy opens TLS', format: 'tap_text', default: null, nullable: true } },
 }
 
 /** All inputs that are on. */

@@ -24,24 +24,24 @@ interface KafkaValues {
 export const KAFKA: Component<KafkaValues> = {
   schema: {
     topic_prefix: {
-      doc: 'what the names of topics and groups begin with',
+      doc: 'what the names of topics, groups and transactional ids begin with; after the first start it stays',
       format: 'tap_text',
       default: 'proofpoint_tap',
       pattern: PREFIX,
       expected: 'at most 200 letters, digits, dots, underscores and hyphens',
     },
-    partitions: { doc: 'partitions of the events topic', format: 'tap_whole_number', min: 1, max: 1000, default: 6 },
+    partitions: { doc: 'how many partitions a new events topic gets: at most so many collectors deliver at once', format: 'tap_whole_number', min: 1, max: 1000, default: 6 },
     replication_factor: {
-      doc: 'on how many brokers each partition lies',
+      doc: 'on how many brokers each partition of a new topic lies; left out: as the brokers have it',
       format: 'tap_whole_number',
       min: 1,
       max: 100,
       default: null,
       nullable: true,
     },
-    retention_in_hours: { doc: 'how long the events topic keeps events', format: 'tap_whole_number', min: 1, max: 87_600, default: 168 },
-    compression: { doc: 'how events are compressed', format: 'tap_choice', options: ['gzip', 'none'], default: 'gzip' },
-    create_topics: { doc: 'whether missing topics are made', format: 'tap_yes_or_no', default: true },
+    retention_in_hours: { doc: 'how many hours the events topic keeps events, delivered or not: an output that is away for longer loses them', format: 'tap_whole_number', min: 1, max: 87_600, default: 168 },
+    compression: { doc: 'how events are compressed: gzip, a fifth of the size, or none', format: 'tap_choice', options: ['gzip', 'none'], default: 'gzip' },
+    create_topics: { doc: 'true makes missing topics at a start; false: they must be there, with the settings of docs/kafka.md', format: 'tap_yes_or_no', default: true },
   },
   parts: ['brokers', 'ssl', 'sasl'],
 }
@@ -54,7 +54,7 @@ interface SaslValues {
 
 export const SASL: Component<SaslValues> = {
   schema: {
-    mechanism: { doc: 'the SASL mechanism', format: 'tap_choice', options: ['plain', 'scram-sha-256', 'scram-sha-512'], default: null },
+    mechanism: { doc: 'the SASL mechanism of the login', format: 'tap_choice', options: ['plain', 'scram-sha-256', 'scram-sha-512'], default: null },
     username: { doc: 'the user at the brokers', format: 'tap_text', default: null },
     password: { doc: 'the password of that user', format: 'tap_text', default: null, sensitive: true },
   },

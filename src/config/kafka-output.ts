@@ -11,7 +11,7 @@ interface KafkaValues {
 export const KAFKA: Component<KafkaValues> = {
   schema: {
     topic: { doc: 'the topic that events are written to', format: 'tap_text', default: null, check: checkTopic },
-    compression: { doc: 'how events are compressed', format: 'tap_choice', options: ['gzip', 'none'], default: 'gzip' },
+    compression: { doc: 'how events are compressed: gzip or none', format: 'tap_choice', options: ['gzip', 'none'], default: 'gzip' },
   },
   parts: [...CONNECTION_PARTS],
 }

@@ -20,7 +20,7 @@ export const LIMIT: Component<LimitValues> = {
   schema: {
     period: { doc: 'a time such as 1d, 24h, 60m or 30s', format: 'tap_text', default: null, check: checkPeriod },
     number_of_requests: {
-      doc: 'how many requests the period may see, or -1',
+      doc: 'how many requests each of the two pools may see in the period, or -1 for no limit of our own',
       format: 'tap_whole_number',
       default: null,
       min: -1,

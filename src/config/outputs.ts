@@ -31,17 +31,17 @@ interface OutputValues {
 export const OUTPUT: Component<OutputValues> = {
   schema: {
     type: { doc: `the kind of output, ${CHOICE}`, format: 'tap_text', default: null },
-    enabled: { doc: 'whether the output runs', format: 'tap_yes_or_no', default: true },
-    shipments_in_flight: { doc: 'how many shipments are under way at once', format: 'tap_whole_number', min: 1, max: 64, default: 4 },
-    max_shipment_events: { doc: 'how many events a shipment holds', format: 'tap_whole_number', min: 1, max: 10_000_000, default: 50_000 },
+    enabled: { doc: 'false: the output gets nothing; switched on again it gets its backlog, as far as the buffer still has it', format: 'tap_yes_or_no', default: true },
+    shipments_in_flight: { doc: 'how many shipments, each a connection of its own, are written or waiting for their proof at once; each kind of output has a limit of its own', format: 'tap_whole_number', min: 1, max: 64, default: 4 },
+    max_shipment_events: { doc: 'after how many events a shipment ends at the latest', format: 'tap_whole_number', min: 1, max: 10_000_000, default: 50_000 },
     max_shipment_bytes: {
-      doc: 'how many bytes a shipment holds',
+      doc: 'after how many bytes a shipment ends at the latest',
       format: 'tap_whole_number',
       min: 1,
       max: 17_179_869_184,
       default: 67_108_864,
     },
-    start_from: { doc: 'where an output that is added later begins', format: 'tap_choice', options: ['now', 'oldest'], default: 'now' },
+    start_from: { doc: 'where an output that is added later begins: now, or with the oldest event in the buffer; those of a first start begin with the first event', format: 'tap_choice', options: ['now', 'oldest'], default: 'now' },
   },
   parts: ['config', 'services', 'transforms'],
   old: OLD_OUTPUT,

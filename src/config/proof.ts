@@ -12,23 +12,23 @@ export interface ProofValues {
 }
 
 export const PROOF: Component<ProofValues>['schema'] = {
-  confirm: { doc: 'what proves a delivery', format: 'tap_choice', options: ['drain', 'settle'], default: 'drain' },
+  confirm: { doc: 'what proves a delivery: drain, the other side reads everything and ends the connection well; settle, no error for settle_in_seconds, for one that never ends its side, which proves less', format: 'tap_choice', options: ['drain', 'settle'], default: 'drain' },
   quiet_in_milliseconds: {
-    doc: 'how long a connection must stay silent',
+    doc: 'how many milliseconds a connection must stay open and silent after the last byte, before we end our side',
     format: 'tap_whole_number',
     min: 0,
     max: 600_000,
     default: 1000,
   },
   drain_timeout_in_seconds: {
-    doc: 'how long the endpoint may take to end its side',
+    doc: 'how many seconds the other side may take to end its side after ours, or may take no byte',
     format: 'tap_whole_number',
     min: 1,
     max: 3600,
     default: 30,
   },
-  probe_in_milliseconds: { doc: 'how long a probe stays silent', format: 'tap_whole_number', min: 0, max: 600_000, default: 5000 },
-  settle_in_seconds: { doc: 'how long no error may come', format: 'tap_whole_number', min: 1, max: 3600, default: 10 },
+  probe_in_milliseconds: { doc: 'how many milliseconds the empty connection before the first shipment stays silent', format: 'tap_whole_number', min: 0, max: 600_000, default: 5000 },
+  settle_in_seconds: { doc: 'with confirm: settle, how many seconds a connection must stay open, silent and without error', format: 'tap_whole_number', min: 1, max: 3600, default: 10 },
 }
 
 export function proofOf(values: ProofValues): Omit<PeerConfig, 'address' | 'port'> {

@@ -16,7 +16,7 @@ export const REDACT: Component<RedactValues> = {
   schema: {
     action: { doc: 'what is done: remove, mask or hash', format: 'tap_choice', options: ['remove', 'mask', 'hash'], default: null },
     key: {
-      doc: 'the key of the hash',
+      doc: 'with action: hash, the key of it, at least 16 characters, better as "${NAME}" or "${file:PATH}"',
       format: 'tap_text',
       default: null,
       nullable: true,

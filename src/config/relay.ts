@@ -15,7 +15,7 @@ const OF_TLS = ['chain', 'cert', 'key'] as const
 export const RELAY: Component<RelayValues> = {
   schema: {
     address: { doc: 'the name of the Devo relay', format: 'tap_text', default: null, check: checkAddress },
-    port: { doc: 'its port', format: 'tap_whole_number', min: 1, max: 65535, default: 13000 },
+    port: { doc: 'the port of the relay, plain TCP', format: 'tap_whole_number', min: 1, max: 65535, default: 13000 },
     ...PROOF,
   },
   parts: OF_TLS,

@@ -20,7 +20,7 @@ interface S3Values {
 export const S3: Component<S3Values> = {
   schema: {
     bucket: { doc: 'the bucket that objects are written to', format: 'tap_text', default: null, check: checkBucket },
-    prefix: { doc: 'what the keys of objects begin with', format: 'tap_text', default: null, nullable: true, check: checkPrefix },
+    prefix: { doc: 'what the keys of objects begin with, such as tap; left out: nothing', format: 'tap_text', default: null, nullable: true, check: checkPrefix },
     region: {
       doc: 'the region of the bucket, such as eu-central-1',
       format: 'tap_text',
@@ -29,9 +29,9 @@ export const S3: Component<S3Values> = {
       pattern: /^[a-z0-9-]{1,63}$/,
       expected: 'the name of a region, such as eu-central-1',
     },
-    endpoint: { doc: 'the address of an S3 that is not Amazon\'s', format: 'tap_text', default: null, nullable: true, check: checkEndpoint },
-    gzip: { doc: 'whether objects are compressed', format: 'tap_yes_or_no', default: false },
-    timeout_in_seconds: { doc: 'how long a request may take', format: 'tap_whole_number', min: 1, max: 3600, default: 120 },
+    endpoint: { doc: 'the address of an S3 that is not Amazon\'s, such as https://minio.example.com:9000; left out: Amazon\'s', format: 'tap_text', default: null, nullable: true, check: checkEndpoint },
+    gzip: { doc: 'true compresses objects with gzip, to about a fifth', format: 'tap_yes_or_no', default: false },
+    timeout_in_seconds: { doc: 'how many seconds one request, of at most 8 MiB, may take', format: 'tap_whole_number', min: 1, max: 3600, default: 120 },
   },
   parts: ['credentials', 'tls'],
 }
@@ -47,7 +47,7 @@ export const CREDENTIALS: Component<CredentialValues> = {
     access_key_id: { doc: 'the id of an access key', format: 'tap_text', default: null, sensitive: true, pattern: /^\w+$/, expected: 'letters, digits and underscores' },
     secret_access_key: { doc: 'the secret of that access key', format: 'tap_text', default: null, sensitive: true },
     session_token: {
-      doc: 'the token of a temporary access key',
+      doc: 'the token of a temporary access key; left out with a lasting one',
       format: 'tap_text',
       default: null,
       nullable: true,

@@ -29,13 +29,13 @@ const OF_WINDOWS = ['look_back_in_minutes', 'sweep_period_in_minutes', 'threat_s
 
 export const SERVICE: Component<ServiceValues> = {
   schema: {
-    start_time_in_utc_format: { doc: 'where the service begins', format: 'tap_text', default: null, nullable: true, check: checkTime },
-    request_period_in_seconds: { doc: 'how often the API is asked', format: 'tap_whole_number', min: 1, max: 86_400, default: 300 },
-    look_back_in_minutes: { doc: 'how late an event may appear', format: 'tap_whole_number', min: 0, max: 59, default: 45 },
-    sweep_period_in_minutes: { doc: 'how often the whole look-back is read', format: 'tap_whole_number', min: 0, max: 10_080, default: 15 },
-    override_tag: { doc: 'the tag in Devo', format: 'tap_text', default: null, nullable: true, check: checkTag },
-    threat_statuses: { doc: 'which threats', format: 'tap_choices', options: THREAT_STATUSES, default: [] },
-    threat_types: { doc: 'which threats', format: 'tap_choices', options: THREAT_TYPES, default: [] },
+    start_time_in_utc_format: { doc: 'where a first start begins, such as 2026-11-20T00:00:00Z: at most 7 days back, a future time waits; left out: now. Changed later, the service begins anew there', format: 'tap_text', default: null, nullable: true, check: checkTime },
+    request_period_in_seconds: { doc: 'how many seconds lie between two readings; stretched by itself where the quota does not allow it', format: 'tap_whole_number', min: 1, max: 86_400, default: 300 },
+    look_back_in_minutes: { doc: 'how many minutes late an event may appear in the API and still be caught', format: 'tap_whole_number', min: 0, max: 59, default: 45 },
+    sweep_period_in_minutes: { doc: 'how many minutes lie between two readings of the whole look-back; 0: at every reading', format: 'tap_whole_number', min: 0, max: 10_080, default: 15 },
+    override_tag: { doc: 'the table in Devo in place of the usual one: 4 to 8 levels of a-z, 0-9 and _, such as mail.proofpoint.tapsiem_v2.clicksblocked', format: 'tap_text', default: null, nullable: true, check: checkTag },
+    threat_statuses: { doc: 'only events of threats with these statuses: active, cleared, falsePositive; left out: the default of the API, active and cleared', format: 'tap_choices', options: THREAT_STATUSES, default: [] },
+    threat_types: { doc: 'only events of threats of these types: url, attachment, messageText; left out: all', format: 'tap_choices', options: THREAT_TYPES, default: [] },
   },
   old: OLD_SERVICE,
 }

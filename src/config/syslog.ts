@@ -18,8 +18,8 @@ const TCP_PORT = 601
 export const SYSLOG: Component<SyslogValues> = {
   schema: {
     address: { doc: 'the name of the syslog receiver', format: 'tap_text', default: null, check: checkAddress },
-    protocol: { doc: 'how it is reached', format: 'tap_choice', options: ['tls', 'tcp'], default: 'tls' },
-    port: { doc: 'its port', format: 'tap_whole_number', min: 1, max: 65535, default: null, nullable: true },
+    protocol: { doc: 'how the receiver is reached: tls, or tcp, which anybody on the way can read', format: 'tap_choice', options: ['tls', 'tcp'], default: 'tls' },
+    port: { doc: 'the port of the receiver; left out: 6514, with protocol: tcp 601', format: 'tap_whole_number', min: 1, max: 65535, default: null, nullable: true },
     ...PROOF,
   },
   parts: ['tls'],
@@ -33,8 +33,8 @@ interface TlsValues extends TlsFiles {
 export const TLS: Component<TlsValues> = {
   schema: {
     ...TLS_FILES.schema,
-    verify_hostname: { doc: 'whether the name in the certificate of the receiver is checked', format: 'tap_yes_or_no', default: true },
-    allow_weak_certificates: { doc: 'whether weak keys and digests are taken', format: 'tap_yes_or_no', default: false },
+    verify_hostname: { doc: 'false takes a certificate of the receiver for another name; a warning at each start', format: 'tap_yes_or_no', default: true },
+    allow_weak_certificates: { doc: 'true takes SHA-1 signatures and short keys; a warning at each start', format: 'tap_yes_or_no', default: false },
   },
 }
 

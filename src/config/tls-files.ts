@@ -12,9 +12,9 @@ export interface TlsFiles {
 
 export const TLS_FILES: Component<TlsFiles> = {
   schema: {
-    ca: { doc: 'the file with the authorities of the other side', format: 'tap_text', default: null, nullable: true },
-    cert: { doc: 'the file with a client certificate', format: 'tap_text', default: null, nullable: true },
-    key: { doc: 'the file with the private key of that certificate', format: 'tap_text', default: null, nullable: true },
+    ca: { doc: 'a file in certs/ with the authorities of the other side; left out: those of Node', format: 'tap_text', default: null, nullable: true },
+    cert: { doc: 'a file in certs/ with a client certificate, where the other side wants one', format: 'tap_text', default: null, nullable: true },
+    key: { doc: 'a file in certs/ with the private key of that certificate, without a passphrase', format: 'tap_text', default: null, nullable: true },
   },
 }
 

@@ -63,11 +63,13 @@ const FATAL = new Set([
   'INVALID_TRANSACTION_TIMEOUT',
 ])
 
+const BUFFER_SETTINGS = 'buffer.config'
+
 /**
  * What an error of kafkajs means here: wait and try again, another has taken over, or a person must act. `doing`: `reading the topic x`;
  * `settings`: where in the YAML the brokers stand.
  */
-export function explainKafkaError(error: unknown, doing: string, settings = 'buffer.config'): Error {
+export function explainKafkaError(error: unknown, doing: string, settings = BUFFER_SETTINGS): Error {
   if (error instanceof RetryableError || error instanceof FatalError) return error
   const types = errorTypes(error)
   const cause = rootOf(error)
@@ -85,10 +87,24 @@ export function explainKafkaError(error: unknown, doing: string, settings = 'buf
     return new FatalError(`${message}. Name fewer outputs at once, or raise offset.metadata.max.bytes of the brokers`, { code: 'KafkaSettingRefused', cause })
   if (has(TOO_LARGE)) return new FatalError(`${message}. Raise max.message.bytes of the topic`, { code: 'KafkaRecordTooLarge', cause })
   if (types.some((type) => type.endsWith('AUTHORIZATION_FAILED')))
-    return new FatalError(`${message}. This user lacks a right; docs/kafka.md says which it needs (Rights)`, { code: 'KafkaRightMissing', cause })
+    return new FatalError(`${message}. ${rightsFor(types, settings)}`, { code: 'KafkaRightMissing', cause })
   if (has(FATAL)) return new FatalError(message, { code: 'KafkaSettingRefused', cause })
   if (has(NO_TOPIC)) return new RetryableError(`${message}. If it goes on, a topic was deleted, or this user lacks a right`, { code: 'KafkaTopicsMissing', cause })
   return new RetryableError(message, { code: isTlsFailure(cause) ? 'KafkaTlsFailed' : 'KafkaUnavailable', cause })
+}
+
+/** What a user of the buffer needs, by what was refused; docs/kafka.md has it in full. */
+const BUFFER_RIGHTS: Readonly<Record<string, string>> = {
+  TOPIC_AUTHORIZATION_FAILED: 'Read, Write, Describe and DescribeConfigs on the three topics of buffer.config.topic_prefix, and Create where a start is to make them',
+  GROUP_AUTHORIZATION_FAILED: 'Read and Describe on the groups that begin with buffer.config.topic_prefix',
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED: 'Write and Describe on the transactional ids that begin with buffer.config.topic_prefix',
+}
+
+/** An output writes to one topic, and needs no more than that. */
+function rightsFor(types: readonly string[], settings: string): string {
+  if (settings !== BUFFER_SETTINGS) return `The user that ${settings} names to the brokers needs Write and Describe on this topic`
+  const needed = types.map((type) => BUFFER_RIGHTS[type]).find((rights) => rights !== undefined)
+  return `The user that ${settings} names to the brokers needs ${needed ?? 'a right that it lacks'}; docs/kafka.md names all rights`
 }
 
 /** What was sent at once is more than the topic takes. */

@@ -33,6 +33,27 @@ test('the schema in the package is the one of the validation as it is; after a c
   expect(JSON.parse(textOf('schemas/config.schema.json'))).toEqual(JSON.parse(JSON.stringify(configSchema())))
 })
 
+/** Every key that an editor completes, by its path, with what it says of it. */
+function keysIn(schema: unknown, path: string): (readonly [path: string, description: unknown])[] {
+  if (Array.isArray(schema)) return schema.flatMap((one) => keysIn(one, path))
+  if (typeof schema !== 'object' || schema === null) return []
+  return Object.entries(schema).flatMap(([word, below]) => {
+    if (word === 'if') return []
+    if (word !== 'properties') return keysIn(below, path)
+    return Object.entries(below as object).flatMap(([key, one]) => [[`${path}.${key}`, Reflect.get(one as object, 'description')] as const, ...keysIn(one, `${path}.${key}`)]) // schemas are objects
+  })
+}
+
+test('an editor explains every key', () => {
+  const keys = keysIn(configSchema(), '')
+  const explained = new Set(keys.filter(([, description]) => typeof description === 'string' && description.length > 10).map(([path]) => path))
+  expect(explained.size).toBeGreaterThan(150)
+  // Where a key is told in two places (what it is, and what it holds for one type), one of them is enough.
+  expect([...new Set(keys.map(([path]) => path).filter((path) => !explained.has(path)))]).toEqual([])
+  const description = (path: string) => String(keys.find(([one]) => one === path)?.[1])
+  expect(description('.inputs.services.clicksBlocked.look_back_in_minutes')).toMatch(/minutes .*From 0 to 59\. Default: 45\.$/)
+})
+
 describe('what the collector takes, the schema takes', () => {
   it.each([...filesIn('good'), ...filesIn('old')])('%s', (_name, text) => {
     expect(wrongWith(text)).toEqual([])

@@ -57,8 +57,12 @@ test('what happened to new topics is told, and not that something did', () => {
 })
 
 test('what a user may not do leads to the rights', () => {
-  for (const type of ['GROUP_AUTHORIZATION_FAILED', 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED'])
-    expect(explainKafkaError(retried(protocolError(type)), 'writing').message).toBe(`writing: the broker says ${type}. This user lacks a right; docs/kafka.md says which it needs (Rights)`)
+  const explain = (type: string, settings?: string): string => explainKafkaError(retried(protocolError(type)), 'writing', settings).message
+  expect(explain('GROUP_AUTHORIZATION_FAILED')).toBe('writing: the broker says GROUP_AUTHORIZATION_FAILED. The user that buffer.config names to the brokers needs Read and Describe on the groups that begin with buffer.config.topic_prefix; docs/kafka.md names all rights')
+  expect(explain('TRANSACTIONAL_ID_AUTHORIZATION_FAILED')).toContain('Write and Describe on the transactional ids')
+  expect(explain('TOPIC_AUTHORIZATION_FAILED')).toContain('DescribeConfigs on the three topics')
+  expect(explain('CLUSTER_AUTHORIZATION_FAILED')).toContain('needs a right that it lacks; docs/kafka.md')
+  expect(explain('TOPIC_AUTHORIZATION_FAILED', 'outputs.mine.config')).toBe('writing: the broker says TOPIC_AUTHORIZATION_FAILED. The user that outputs.mine.config names to the brokers needs Write and Describe on this topic')
 })
 
 test('the broker is named once', () => {
