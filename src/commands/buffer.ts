@@ -7,14 +7,9 @@ import { openEmbeddedBuffer } from '../buffers/embedded/embedded.ts'
 import { FolderInUseError } from '../buffers/embedded/lock.ts'
 import { NOTHING_YET, readSnapshot } from '../buffers/embedded/reader.ts'
 import { openEmbeddedReplay } from '../buffers/embedded/replay.ts'
-import { openKafkaDeadLetters } from '../buffers/kafka/dead-letter-store.ts'
-import { checkFirstStart } from '../buffers/kafka/first-start.ts'
-import { openKafkaBuffer } from '../buffers/kafka/kafka.ts'
-import { openKafkaReplay } from '../buffers/kafka/replay.ts'
 import type { LostState } from '../buffers/kafka/state.ts'
 import { assertNotInKafka } from '../buffers/move/guard.ts'
 import { readPointer, removePointer, writePointer } from '../buffers/move/pointer.ts'
-import { checkMoveToKafka, moveToKafka } from '../buffers/move/to-kafka.ts'
 import { TopicsMissingError } from '../kafka/errors.ts'
 import type { CollectorConfig, KafkaBufferConfig } from '../config/types.ts'
 import type { BufferSnapshot, EventBuffer } from '../pipeline/buffer.ts'
@@ -25,6 +20,7 @@ import type { PulledBetween, ReplayStore } from '../pipeline/replay-store.ts'
 import type { QuotaLog } from '../pipeline/source.ts'
 
 const NEVER = new AbortController().signal
+const importKafka = async () => import('./kafka.ts')
 
 export interface OpenOptions {
   readonly clock: Clock
@@ -55,6 +51,7 @@ export async function openBuffer(config: CollectorConfig, options: OpenOptions):
     }
     case 'kafka': {
       const kafka = kafkaOptions(buffer, options)
+      const { moveToKafka, openKafkaBuffer } = await importKafka()
       if (!readOnly) await moveToKafka({ ...kafka, dir: stateDir, signal: stop, onBegin: onMove })
       const opened = await openKafkaBuffer({ ...kafka, createTopics: buffer.createTopics && !readOnly, readOnly, lostState })
       if (!readOnly) leavePointer(stateDir, buffer, log)
@@ -124,7 +121,7 @@ export async function openDeadLetters(config: CollectorConfig, log: Logger): Pro
     return openDeadLettersBeside(stateDir)
   }
   try {
-    return await openKafkaDeadLetters(kafkaOptions(buffer, { clock: systemClock, log }))
+    return await (await importKafka()).openKafkaDeadLetters(kafkaOptions(buffer, { clock: systemClock, log }))
   } catch (error) {
     if (error instanceof TopicsMissingError && error.areAll && buffer.createTopics) return NO_DEAD_LETTERS
     throw error
@@ -135,7 +132,7 @@ export async function openDeadLetters(config: CollectorConfig, log: Logger): Pro
 export async function openReplay(config: CollectorConfig, log: Logger, pulled: PulledBetween): Promise<ReplayStore | null> {
   const { buffer, stateDir } = config
   if (isToBeMoved(config)) throw new FatalError(`${databasePath(stateDir)} is not moved to Kafka yet: start the collector, which does so, and then replay`, { code: 'MovePending' })
-  if (buffer.type === 'kafka') return openKafkaReplay({ ...kafkaOptions(buffer, { clock: systemClock, log }), pulled })
+  if (buffer.type === 'kafka') return (await importKafka()).openKafkaReplay({ ...kafkaOptions(buffer, { clock: systemClock, log }), pulled })
   assertNotInKafka(stateDir)
   return openEmbeddedReplay({ dir: stateDir, maxSizeBytes: buffer.maxSizeBytes, pulled })
 }
@@ -151,6 +148,7 @@ export async function openQuotaLog(config: CollectorConfig, log: Logger): Promis
   const { buffer, stateDir: dir } = config
   if (buffer.type === 'kafka') {
     const kafka = kafkaOptions(buffer, { clock: systemClock, log })
+    const { checkFirstStart, checkMoveToKafka } = await importKafka()
     if (isToBeMoved(config)) {
       await checkMoveToKafka({ ...kafka, dir, signal: NEVER })
       return openQuotaLogBeside(dir)
