@@ -1,16 +1,19 @@
+import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { describeKafka, sharedBroker } from '../support/kafka.ts'
 import { shownEvents, textOf } from './arrivals.ts'
 import { buffered } from './buffered.ts'
-import { makeWorld, readableUntil } from './world.ts'
+import { makeWorld, readableUntil, type ConfigFile } from './world.ts'
 
-test('one service brings permitted clicks and delivered messages, each to its own table and once, also across kills', async () => {
+async function expectEachEventOnce({ kills, configure = () => undefined }: { readonly kills: number; readonly configure?: (config: ConfigFile) => void }): Promise<void> {
   const world = await makeWorld({
     traffic: { until: readableUntil() },
-    configure: ({ inputs }) => {
-      for (const input of Object.values(inputs)) input.services = { issues: { ...input.services.clicksPermitted } }
+    configure: (config) => {
+      for (const input of Object.values(config.inputs)) input.services = { issues: { ...input.services.clicksPermitted } }
+      configure(config)
     },
   })
-  for (let kill = 0; kill < 2; kill += 1) {
+  for (let kill = 0; kill < kills; kill += 1) {
     const killed = world.start(['run'])
     await killed.logged('The data is up to date!')
     killed.kill('SIGKILL')
@@ -27,4 +30,20 @@ test('one service brings permitted clicks and delivered messages, each to its ow
   const state: unknown = JSON.parse((await world.run(['status', '--json'])).stdout)
   expect(state).toMatchObject({ services: [{ service: 'issues', holes: [], gaps: [] }], pools: [{ pool: 'siem' }] })
   expect(events.sort()).toEqual(shownEvents(world.model).map((event) => textOf(event).replace(/^\w+ /, '')).sort())
+}
+
+test('one service brings permitted clicks and delivered messages, each to its own table and once, also across kills', async () => {
+  await expectEachEventOnce({ kills: 2 })
+})
+
+describeKafka('with the Kafka buffer', () => {
+  test('they lie in the topic once each', async () => {
+    const brokers = await sharedBroker()
+    await expectEachEventOnce({
+      kills: 0,
+      configure: (config) => {
+        config.buffer = { type: 'kafka', config: { brokers, topic_prefix: `t${randomUUID()}`, partitions: 3 } }
+      },
+    })
+  })
 })
