@@ -1,7 +1,8 @@
 import type { Collector } from '../e2e/collector.ts'
 import type { ParsedLine } from '../e2e/arrivals.ts'
 
-const FAILURE = /^Delivery to devo_1 failed/
+/** Wherever a line begins: with its code, or without one. */
+const FAILURE = /Delivery to devo_1 failed/
 
 /** One process, from its start to its end. */
 interface Life {
@@ -79,7 +80,7 @@ export class Ledger {
     }
     return [...comeAgain].flatMap(([life, connections]) => {
       const failures = count(life, FAILURE)
-      const lost = count(life, /^No longer a member of|^Not everything in flight was proven/)
+      const lost = count(life, /No longer a member of|Not everything in flight was proven/)
       const allowed = inFlight * (life.interruptions + lost) + failures
       if (connections.size <= allowed) return []
       return [`life ${this.#lives.indexOf(life)}: the events of the connections ${[...connections].join(', ')} came again, where ${allowed} were allowed`]

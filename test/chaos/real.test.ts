@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { Random } from '../../src/simulator/tap-random.ts'
 import { shownEvents, textOf } from '../e2e/arrivals.ts'
-import { makeWorld, MINUTE_MS, type WorldOptions } from '../e2e/world.ts'
+import { makeWorld, MINUTE_MS, type World, type WorldOptions } from '../e2e/world.ts'
 import { startProxy } from '../kafka/kafka-proxy.ts'
 import { describeKafka, sharedBroker } from '../support/kafka.ts'
 import { expectOnceEach, makeKafkaWorld } from './kafka-world.ts'
@@ -38,6 +38,14 @@ function optionsOf(ledger: Ledger, until: number): WorldOptions {
     },
     onLine: (line, connection) => ledger.onLine(line, connection),
   }
+}
+
+/** Gives the state folder a file system of its own, which can be filled; false where none can be mounted here. */
+function mountState({ stateDir }: World): boolean {
+  const isMounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MB}m,mode=700`, 'tmpfs', stateDir]).status === 0
+  if (isMounted) onTestFinished(() => void spawnSync('umount', ['-l', stateDir]))
+  else console.warn('SKIPPED: a full disk, for a file system cannot be mounted here')
+  return isMounted
 }
 
 /** Trouble after trouble, then none; what has arrived is then compared with what the API has shown. */
@@ -78,10 +86,7 @@ test(`troubles of all kinds lose nothing, and double no more than what was in fl
   const ledger = new Ledger()
   const until = endOfTraffic()
   const world = await makeWorld(optionsOf(ledger, until))
-  const ownDisk = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MB}m,mode=700`, 'tmpfs', world.stateDir]).status === 0
-  if (ownDisk) onTestFinished(() => void spawnSync('umount', ['-l', world.stateDir]))
-  else console.warn('SKIPPED: a full disk, for a file system cannot be mounted here')
-  await hunt({ world, ledger, random: new Random(SEED, 'troubles'), proxy: null, ownDisk }, until)
+  await hunt({ world, ledger, random: new Random(SEED, 'troubles'), proxy: null, ownDisk: mountState(world) }, until)
 })
 
 describeKafka('with the kafka buffer', () => {
@@ -92,7 +97,7 @@ describeKafka('with the kafka buffer', () => {
     const ledger = new Ledger()
     const until = endOfTraffic()
     const world = await makeKafkaWorld({ ...optionsOf(ledger, until), brokers: proxy.brokers, readFrom: [broker] })
-    await hunt({ world, ledger, random: new Random(SEED, 'troubles'), proxy, ownDisk: false }, until)
+    await hunt({ world, ledger, random: new Random(SEED, 'troubles'), proxy, ownDisk: mountState(world) }, until)
     await expectOnceEach(world, until)
   })
 })
