@@ -40,9 +40,9 @@ export function schemaOf<T extends object>(component: Component<T>, parts: Parts
   }
 }
 
-/** `then` where the mapping has this value, which is its default where `orLeftOut`. */
+/** `then` where the mapping has this value, or one of these; it is the default where `orLeftOut`. */
 export function where(key: string, value: unknown, then: Schema, orLeftOut = false): Schema {
-  return { if: { properties: { [key]: { const: value } }, ...(!orLeftOut && { required: [key] }) }, then }
+  return { if: { properties: { [key]: Array.isArray(value) ? { enum: value } : { const: value } }, ...(!orLeftOut && { required: [key] }) }, then }
 }
 
 /** What an entry must be unless it says `enabled: false`; then only the names of its keys count. */

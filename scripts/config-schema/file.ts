@@ -84,6 +84,7 @@ const transforms: Schema = {
 /** `type` is a built-in one, a plug-in's, or read from elsewhere; names of the old collector that are called otherwise here are none of them. */
 function outputs(): Schema {
   const types = Object.keys(OUTPUTS)
+  const renamed = { description: 'What the old collector calls console and relay.', deprecated: true, enum: Object.keys(RENAMED) }
   const own = { description: 'A file of your own, such as ./my-sink.mjs, or an npm package.', ...SCALAR, not: { enum: [...Object.keys(RENAMED), ...OUTPUTS_NOT_HERE] } }
   const entry = schemaOf(OUTPUT, {
     config: { schema: said('What the output needs, by its type.', ANYTHING) },
@@ -93,10 +94,11 @@ function outputs(): Schema {
   const { properties, allOf } = entry
   const typed = Object.entries(OUTPUTS).map(([type, config]) => {
     const isOptional = config.allOf === undefined
-    return where('type', type, { properties: { config }, ...(!isOptional && { required: ['config'] }) })
+    const names = [type, ...Object.keys(RENAMED).filter((old) => RENAMED[old] === type)]
+    return where('type', names, { properties: { config }, ...(!isOptional && { required: ['config'] }) })
   })
   // Both came from schemaOf.
-  return named(unlessOff({ ...entry, properties: { ...(properties as Schema), type: { description: 'The kind of output.', anyOf: [{ enum: types }, own] } }, allOf: [...((allOf as Schema[] | undefined) ?? []), ...typed] }))
+  return named(unlessOff({ ...entry, properties: { ...(properties as Schema), type: { description: 'The kind of output.', anyOf: [{ enum: types }, own, renamed] } }, allOf: [...((allOf as Schema[] | undefined) ?? []), ...typed] }))
 }
 
 function inputs(): Schema {

@@ -13,7 +13,7 @@ import type { OutputCommon, OutputConfig } from './types.ts'
 const CHOICE = `${BUILT_IN_OUTPUTS.slice(0, -1).join(', ')} or ${BUILT_IN_OUTPUTS.at(-1) ?? ''}`
 /** Types of the old collector without their like here. To take one for a typing error, or to leave it out silently, would both be wrong. */
 export const NOT_HERE = ['sidecar']
-/** Types of the old collector that have another name here. */
+/** Types of the old collector that have another name here, which is taken for them with a warning. */
 export const RENAMED: Readonly<Record<string, string>> = { in_house_relay: 'relay', stdout: 'console' }
 
 /** No type has this name. */
@@ -101,6 +101,11 @@ function readType(output: Node, path: string, context: Context): string | null {
   if (isLeftOut(node) || node.kind !== 'scalar') return null
   const type = readScalar(node, path, context)
   if (type === null) return UNUSABLE
+  const renamed = Object.hasOwn(RENAMED, type.text) ? RENAMED[type.text] : undefined
+  if (renamed !== undefined) {
+    context.report.warning(path, `is the old name of ${renamed}; it is taken as such`)
+    return renamed
+  }
   const wrong = isBuiltInOutput(type.text) ? null : whatIsWrong(type)
   if (wrong === null) return type.text
   context.report.problem(path, `must be ${CHOICE}${wrong}`, type.shown)
@@ -108,7 +113,6 @@ function readType(output: Node, path: string, context: Context): string | null {
 }
 
 function whatIsWrong({ text: type, foreign }: ReadScalar): string | null {
-  if (Object.hasOwn(RENAMED, type)) return `; it is called ${RENAMED[type] ?? ''} here`
   if (NOT_HERE.includes(type)) return '; this type of the old collector has no like here, so remove the output'
   const near = isFile(type) ? null : nearest(type, BUILT_IN_OUTPUTS)
   if (near !== null) return ` (did you mean ${near}?)`

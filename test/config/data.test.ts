@@ -112,6 +112,7 @@ describe('the YAML of the old collector works unchanged', () => {
   it('with the state on disk whatever its persistence was, and old names of keys', async () => {
     const loaded = await compare('old', 'every-place')
     expect(loaded?.config.stateDir).toBe(join(DATA, 'old/state'))
+    expect(loaded?.config.outputs.map(({ type }) => type)).toEqual(['devo_platform', 'console', 'console', 'relay'])
     expect(loaded?.config.outputs[0]?.config).toMatchObject({ address: 'collector-us.devo.io', key: join(DATA, 'old/certs/acme.key') })
     expect(loaded?.config.inputs[0]).toMatchObject({ environment: 'prod', requestsLimits: [{ periodMs: 3_600_000, requests: 60 }] })
     expect(loaded?.config.inputs[0]?.services.map(({ name }) => name)).toEqual(['clicksBlocked', 'threats'])
