@@ -79,7 +79,7 @@ function isOf({ output }: KeptDeadLetter, outputs: ReadonlySet<string> | null): 
   return outputs === null || (output !== null && outputs.has(output))
 }
 
-function asJson({ id, output, inputId, service, pulledAt, at, reason, size, event, fingerprint }: KeptDeadLetter) {
+function asJson({ id, output, inputId, service, pulledAt, window, at, reason, size, event, fingerprint }: KeptDeadLetter) {
   const bytes = Buffer.from(event.buffer, event.byteOffset, event.byteLength)
   const text = bytes.toString()
   return {
@@ -89,6 +89,7 @@ function asJson({ id, output, inputId, service, pulledAt, at, reason, size, even
     service,
     at: new Date(at).toISOString(),
     pulled_at: new Date(pulledAt).toISOString(),
+    ...(window !== undefined && { window_from: new Date(window.from).toISOString(), window_to: new Date(window.to).toISOString() }),
     reason,
     size,
     fingerprint: Buffer.from(fingerprint).toString('hex'),

@@ -1,3 +1,5 @@
+import type { Window } from './unit.ts'
+
 /**
  * Terminology. An *event* is one click or message as Proofpoint sent it: the bytes of one JSON object in one line.
  * A *chunk* holds up to 100 events or 256 KiB of one pull; it is how events travel and how they are stored.
@@ -25,7 +27,10 @@ export interface Chunk {
   readonly fingerprints: Uint8Array
 }
 
-export interface Batch extends Pull, Chunk {}
+export interface Batch extends Pull, Chunk {
+  /** That brought its events, where the buffer tells. */
+  readonly window?: Window
+}
 
 export function countEvents(chunk: Chunk): number {
   return chunk.fingerprints.length / FINGERPRINT_BYTES

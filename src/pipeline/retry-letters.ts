@@ -76,9 +76,9 @@ export class LettersToRetry implements DeliveryBuffer {
   }
 }
 
-function batchOf({ inputId, service, pulledAt, environment, event, fingerprint }: KeptDeadLetter): Batch {
+function batchOf({ inputId, service, pulledAt, environment, window, event, fingerprint }: KeptDeadLetter): Batch {
   const lines = new Uint8Array(event.length + 1)
   lines.set(event)
   lines[event.length] = NEWLINE
-  return { inputId, service, pulledAt, environment, lines, fingerprints: new Uint8Array(fingerprint) }
+  return { inputId, service, pulledAt, environment, ...(window !== undefined && { window }), lines, fingerprints: new Uint8Array(fingerprint) }
 }

@@ -180,8 +180,9 @@ function asRead(batch: Batch, index: number, sources: Sources): Place {
 function deadLetter({ batch, index }: Place, reason: string, output: string, at: number): DeadLetter {
   const event = [...eventsOf(batch)][index]
   if (event === undefined) throw new RangeError(`rejected event ${index} of a batch that has not so many`)
-  const { inputId, service, pulledAt, environment } = batch
-  return { inputId, service, pulledAt, environment, output, reason, at, event: event.slice(), size: event.length, fingerprint: fingerprintAt(batch, index) }
+  const { inputId, service, pulledAt, environment, window } = batch
+  const fingerprint = fingerprintAt(batch, index)
+  return { inputId, service, pulledAt, environment, ...(window !== undefined && { window }), output, reason, at, event: event.slice(), size: event.length, fingerprint }
 }
 
 function fingerprintAt({ fingerprints }: Batch, index: number): Uint8Array {

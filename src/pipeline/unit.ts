@@ -60,6 +60,8 @@ export interface DeadLetter {
   readonly service: string
   readonly pulledAt: number
   readonly environment: string | null
+  /** That brought the event, where that is known. */
+  readonly window?: Window
   /** The output that refused it, or null: the source did, so that it reached no output. */
   readonly output: string | null
   readonly reason: string

@@ -18,8 +18,11 @@ export interface Undecodable {
   readonly error: unknown
 }
 
-/** A batch, with the window of its first event, and the offset behind its last record; without a batch only the offset moves. */
-export type Step = { readonly batch: Batch; readonly window: Window; readonly next: number } | { readonly batch: null; readonly next: number }
+/** A batch, and the offset behind its last record; without a batch only the offset moves. */
+export interface Step {
+  readonly batch: (Batch & { readonly window: Window }) | null
+  readonly next: number
+}
 
 export interface Room {
   readonly events: number
@@ -27,15 +30,14 @@ export interface Room {
 }
 
 /**
- * Chunks of what was fetched of one partition, below `end`, of at most `room()` each. Records of one pull that follow each other share a chunk,
- * or those of which `isOneChunk` says so (of one pull they must be). A record that is no event is told and passed over.
+ * Chunks of what was fetched of one partition, below `end`, of at most `room()` each. Records of one pull and window that follow each other share a
+ * chunk, as they were appended. A record that is no event is told and passed over.
  */
 export function* batchesOf(
   page: FetchedPartition,
   end: number,
   room: () => Room,
   onUndecodable: (record: Undecodable) => void,
-  isOneChunk = isSamePull,
 ): Generator<Step> {
   let most: Room = { events: 0, bytes: 0 }
   let events: DecodedTapEvent[] = []
@@ -47,8 +49,8 @@ export function* batchesOf(
     if (event === null) continue
     const size = event.event.length + 1
     const isFull = events.length >= most.events || bytes + size > most.bytes
-    if (events[0] !== undefined && (isFull || !isOneChunk(events[0], event))) {
-      yield { batch: chunkOf(events[0].pull, events, bytes), window: events[0].window, next }
+    if (events[0] !== undefined && (isFull || !isSameUnit(events[0], event))) {
+      yield { batch: chunkOf(events[0], events, bytes), next }
       events = []
       bytes = 0
     }
@@ -57,7 +59,7 @@ export function* batchesOf(
     bytes += size
     next = offset + 1
   }
-  if (events[0] !== undefined) yield { batch: chunkOf(events[0].pull, events, bytes), window: events[0].window, next }
+  if (events[0] !== undefined) yield { batch: chunkOf(events[0], events, bytes), next }
   yield { batch: null, next: Math.min(page.nextOffset, end) }
 }
 
@@ -102,18 +104,15 @@ function isJson(event: Uint8Array): boolean {
   }
 }
 
-/** Of one pull and window, as they were appended. */
-export function isSameUnit(a: DecodedTapEvent, b: DecodedTapEvent): boolean {
-  return isSamePull(a, b) && a.window.from === b.window.from && a.window.to === b.window.to
+function isSameUnit(a: DecodedTapEvent, b: DecodedTapEvent): boolean {
+  return isSamePull(a.pull, b.pull) && a.window.from === b.window.from && a.window.to === b.window.to
 }
 
-function isSamePull({ pull: a }: DecodedTapEvent, { pull: b }: DecodedTapEvent): boolean {
-  return (
-    a === b || (a.inputId === b.inputId && a.service === b.service && a.pulledAt === b.pulledAt && a.environment === b.environment)
-  )
+function isSamePull(a: Pull, b: Pull): boolean {
+  return a === b || (a.inputId === b.inputId && a.service === b.service && a.pulledAt === b.pulledAt && a.environment === b.environment)
 }
 
-function chunkOf({ inputId, service, pulledAt, environment }: Pull, events: readonly DecodedTapEvent[], bytes: number): Batch {
+function chunkOf({ pull: { inputId, service, pulledAt, environment }, window }: DecodedTapEvent, events: readonly DecodedTapEvent[], bytes: number) {
   const lines = new Uint8Array(bytes)
   const fingerprints = new Uint8Array(events.length * FINGERPRINT_BYTES)
   let at = 0
@@ -124,5 +123,5 @@ function chunkOf({ inputId, service, pulledAt, environment }: Pull, events: read
     at += 1
     fingerprints.set(fingerprint, index * FINGERPRINT_BYTES)
   })
-  return { inputId, service, pulledAt, environment, lines, fingerprints }
+  return { inputId, service, pulledAt, environment, window, lines, fingerprints }
 }

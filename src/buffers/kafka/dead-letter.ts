@@ -20,8 +20,8 @@ interface WireDeadLetter {
 /** A change of the schema adds the former one here as a second argument, or what lies in the topic could no longer be read. */
 export const deadLetterCodec = new SingleObjectCodec(readSchema('dead-letter'))
 
-/** `window`: that of the unit; null where an output refused the event, for a batch no longer tells. */
-export function encodeDeadLetter(letter: DeadLetter, window: Window | null = null): Buffer {
+/** `window`: that of the unit, where the source refused the event. One that comes from an embedded buffer has none. */
+export function encodeDeadLetter(letter: DeadLetter, window: Window | null = letter.window ?? null): Buffer {
   const { inputId, service, pulledAt, environment, output, reason, at, size, fingerprint, event } = letter
   const value: WireDeadLetter = {
     // avsc writes half a surrogate pair as bytes that strict readers refuse.
@@ -44,6 +44,6 @@ export function encodeDeadLetter(letter: DeadLetter, window: Window | null = nul
 /** Throws UndecodableRecordError. */
 export function decodeDeadLetter(record: Buffer): DeadLetter {
   // The codec has checked it against the schema.
-  const { input_id, pulled_at, window_from: _from, window_to: _to, ...rest } = deadLetterCodec.decode(record) as WireDeadLetter
-  return { ...rest, inputId: input_id, pulledAt: pulled_at }
+  const { input_id, pulled_at, window_from: from, window_to: to, ...rest } = deadLetterCodec.decode(record) as WireDeadLetter
+  return { ...rest, inputId: input_id, pulledAt: pulled_at, ...(from !== null && to !== null && { window: { from, to } }) }
 }

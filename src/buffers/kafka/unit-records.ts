@@ -39,7 +39,7 @@ export function unitRecords(
   return unit.deadLetters.length === 0 ? events : [...events, deadLetterRecords(unit.deadLetters, topics, unit.window)]
 }
 
-export function deadLetterRecords(letters: readonly DeadLetter[], topics: Topics, window: Window | null = null): TopicRecords {
+export function deadLetterRecords(letters: readonly DeadLetter[], topics: Topics, window?: Window): TopicRecords {
   const records = letters.map((letter) => ({
     key: eventKey(letter.inputId, letter.service, letter.fingerprint),
     value: encodeDeadLetter(letter, window),

@@ -4,7 +4,7 @@ import { PositionOutOfRangeError, type FetchedPartition, type PartitionReader } 
 import { counted } from '../../pipeline/counted.ts'
 import { describeError, FatalError, RetryableError } from '../../pipeline/errors.ts'
 import type { DeadLetter, Unit } from '../../pipeline/unit.ts'
-import { batchesOf, isSameUnit } from '../kafka/batches.ts'
+import { batchesOf } from '../kafka/batches.ts'
 import { decodeDeadLetter } from '../kafka/dead-letter.ts'
 import { LETTER_PARTITION } from '../kafka/dead-letter-log.ts'
 import { removedOf } from '../kafka/remade-letters.ts'
@@ -176,10 +176,10 @@ class MoveBack {
         // As each output would have kept it when it passed over it.
         for (const output of needs.length === 0 ? [null] : needs) letters.push(undecodableLetter(topics.events, record, output, this.#options.clock.now()))
       }
-      for (const step of batchesOf(page, end, () => UNLIMITED, refuse, isSameUnit)) {
+      for (const step of batchesOf(page, end, () => UNLIMITED, refuse)) {
         if (step.batch === null) continue
         const { lines, fingerprints, ...pull } = step.batch
-        units.push({ ...pull, window: step.window, chunks: [{ lines, fingerprints }] })
+        units.push({ ...pull, chunks: [{ lines, fingerprints }] })
       }
       this.#target.append(units, letters)
       this.#tell(`${this.#target.ends().lastEvent} of at most ${counted(total, 'event')}`)

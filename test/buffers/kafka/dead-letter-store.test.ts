@@ -3,11 +3,17 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { openKafkaDeadLetters } from '../../../src/buffers/kafka/dead-letter-store.ts'
 import { PartitionReader } from '../../../src/kafka/partition-reader.ts'
 import { RecordProducer } from '../../../src/kafka/record-producer.ts'
+import type { Cursor, DeliveryBuffer } from '../../../src/pipeline/buffer.ts'
 import { systemClock } from '../../../src/pipeline/clock.ts'
+import { Conditions } from '../../../src/pipeline/conditions.ts'
+import { Counters } from '../../../src/pipeline/counters.ts'
 import { DEAD_LETTERS_MAX, type DeadLetterStore, type KeptDeadLetter } from '../../../src/pipeline/dead-letters.ts'
+import { deliver } from '../../../src/pipeline/deliver.ts'
 import { RetryableError } from '../../../src/pipeline/errors.ts'
-import { whyNoRetry } from '../../../src/pipeline/retry-letters.ts'
+import { countEvents } from '../../../src/pipeline/event.ts'
+import { LettersToRetry, whyNoRetry } from '../../../src/pipeline/retry-letters.ts'
 import { deadLetterOf, openShares, unitOf } from '../../contract/buffer-units.ts'
+import { ModelSink, silent } from '../../pipeline/support.ts'
 import { describeKafka, sharedBroker } from '../../support/kafka.ts'
 import { makeTopics, SESSION_MS, type Topics } from './reading.ts'
 
@@ -54,6 +60,21 @@ async function lookAt({ client, prefix }: Topics): Promise<{ readonly start: num
   }
   const removed = [...values].flatMap(([key, value]) => (key.startsWith('removed/') && value !== null ? [key] : []))
   return { start: (await letters.offsets('earliest')).get(0) ?? 0, removed }
+}
+
+const refusing = new ModelSink({
+  behave: (_names, { reject }, batches) => {
+    for (const batch of batches) for (let index = 0; index < countEvents(batch); index += 1) reject(batch, index, 'no')
+  },
+})
+
+/** All that is there. */
+async function deliverTo(sink: ModelSink, buffer: DeliveryBuffer, cursor: Cursor): Promise<void> {
+  const never = new AbortController().signal
+  await deliver({
+    output: 'a', sink, buffer, cursor, transforms: [], shipmentsInFlight: 1, maxShipmentEvents: 100, maxShipmentBytes: 1e6, clock: systemClock, log: silent,
+    conditions: new Conditions(() => 0), counters: new Counters(), stop: never, abort: never, drain: AbortSignal.abort(),
+  })
 }
 
 const LETTER_SETTINGS = [{ name: 'retention.ms', value: '-1' }]
@@ -116,6 +137,25 @@ describeKafka('the dead letters of a Kafka buffer', () => {
     await buffer.assertRoom()
     await append()
     expect((await buffer.snapshot()).sourceDeadLetters).toBe(1)
+  })
+
+  test('tell what is known of the event, the window that brought it as well, also when it is refused once more', async () => {
+    const { topics, buffer, start } = await collectorWith([])
+    const unit = unitOf({ chunks: [['{"n":1}']], pulledAt: 1_000, environment: 'prod' })
+    await buffer.append(unit)
+    await buffer.append(unitOf({ chunks: [['{"n":2}']], pulledAt: 1_000, environment: 'prod', window: { from: 5, to: 6 } }))
+    await deliverTo(refusing, buffer, start)
+    const store = await openStore(topics)
+    const known = { inputId: unit.inputId, service: unit.service, pulledAt: 1_000, environment: 'prod', output: 'a', reason: 'no', size: 7 }
+    // The partition of an event is by its fingerprint.
+    const both = (await all(store)).sort((a, b) => (a.window?.from ?? 0) - (b.window?.from ?? 0))
+    const windows = [unit.window, { from: 5, to: 6 }].sort((a, b) => a.from - b.from)
+    expect(both).toMatchObject(windows.map((window) => ({ ...known, window })))
+    const letters = new LettersToRetry(store, both.map(({ id }) => id).sort((a, b) => a - b))
+    await deliverTo(refusing, letters, letters.start)
+    const again = (await all(store)).sort((a, b) => (a.window?.from ?? 0) - (b.window?.from ?? 0))
+    expect(again).toMatchObject(windows.map((window) => ({ ...known, window })))
+    expect(Math.min(...again.map(({ id }) => id))).toBeGreaterThan(Math.max(...both.map(({ id }) => id)))
   })
 
   test.each(['the collector', 'hand'])('of a topic that was deleted hide nothing in the one that is made anew by %s, and it is said', async (by) => {
