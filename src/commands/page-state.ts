@@ -52,9 +52,9 @@ export async function pageState({ config, conditions, look, hours, startedAt, no
   }
 }
 
-/** The one that lasts, else the last that is over. */
+/** The latest of those that last, else the last that is over. */
 function lastError(conditions: Conditions, part: string) {
-  const present = conditions.list().find((known) => isBelow(known.part, part))
+  const [present] = conditions.list().filter((known) => isBelow(known.part, part)).sort((one, other) => other.since - one.since)
   if (present !== undefined) return { ...told(present), ended_at: null }
   const past = conditions.past(part)
   return past === null ? null : { ...told(past), ended_at: iso(past.endedAt) }

@@ -6,14 +6,21 @@ import { INSTALL, startBrowser } from './chromium.ts'
 /** Without Chromium a developer goes without, and the run says so; a build fails. */
 export const describeBrowser = describe.skipIf(process.env.CI === undefined && spawnSync('bash', [INSTALL, '--check'], { stdio: 'ignore' }).status !== 0)
 
+export interface PageOptions extends BrowserContextOptions {
+  /** Which errors the browser may report. */
+  readonly mayComplain?: RegExp
+  /** Lets `page.clock.fastForward` bring the page's timers on. */
+  readonly hasOwnClock?: boolean
+}
+
 /** One browser for all tests of the describe block; each page is a new user, and a complaint of the browser fails its test. */
-export function useBrowser(): (url: string, options?: BrowserContextOptions & { readonly mayComplain?: RegExp }) => Promise<Page> {
+export function useBrowser(): (url: string, options?: PageOptions) => Promise<Page> {
   let browser: Browser | null = null
   beforeAll(async () => {
     browser = await startBrowser()
   })
   afterAll(async () => browser?.close())
-  return async (url, { mayComplain, ...options } = {}) => {
+  return async (url, { mayComplain, hasOwnClock = false, ...options } = {}) => {
     if (browser === null) throw new Error('the browser has not started')
     const context = await browser.newContext({ timezoneId: 'Asia/Tokyo', locale: 'en-GB', ...options })
     const complaints: string[] = []
@@ -30,6 +37,7 @@ export function useBrowser(): (url: string, options?: BrowserContextOptions & { 
       await context.close()
       expect(complaints).toEqual([])
     })
+    if (hasOwnClock) await page.clock.install()
     await page.goto(url)
     return page
   }

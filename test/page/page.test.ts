@@ -1,11 +1,15 @@
-import Database from 'better-sqlite3'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
+import { pino } from 'pino'
 import type { Page } from 'playwright-core'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { runCollector } from '../../src/commands/collector.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import { Counters } from '../../src/pipeline/counters.ts'
 import { hostileEvent } from '../../src/simulator/events.ts'
-import { HOUR_MS, makeWorld, MINUTE_MS, type ConfigFile } from '../e2e/world.ts'
+import { HOUR_MS, makeWorld, MINUTE_MS, writeTime, type ConfigFile, type World } from '../e2e/world.ts'
+import { LeapingClock } from '../support/leaping-clock.ts'
 import { cardSays, describeBrowser, useBrowser } from './browser.ts'
 
 const until = Date.now() - 2 * MINUTE_MS
@@ -19,6 +23,28 @@ const oneService = ({ inputs }: ConfigFile): void => {
 
 async function isWithin(page: Page): Promise<void> {
   expect(await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')).toBeLessThanOrEqual(0)
+}
+
+/** How many columns and rows the cards of a section make. */
+async function grid(page: Page, section: string): Promise<readonly [number, number]> {
+  const boxes = await Promise.all((await page.locator(`section[aria-label="${section}"] article`).all()).map((card) => card.boundingBox()))
+  return [new Set(boxes.map((box) => box?.x)).size, new Set(boxes.map((box) => box?.y)).size]
+}
+
+/** The whole collector in this process, over the same sockets and files, with a clock that can leap: the port of its page, and its log as it grows. */
+async function runWith(clock: LeapingClock, world: World): Promise<{ readonly port: number; readonly lines: readonly string[] }> {
+  const { config } = await loadConfig({ file: world.configPath, env: {}, now: Date.now() })
+  const lines: string[] = []
+  const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) })
+  const stop = new AbortController()
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  const running = runCollector({ config, clock, log, counters: new Counters(), stop: stop.signal, once: false, onServing: resolve })
+  running.catch(reject)
+  onTestFinished(async () => {
+    stop.abort(new Error('the test is over'))
+    await running
+  })
+  return { port: await promise, lines }
 }
 
 describeBrowser('the status page in a browser', () => {
@@ -41,12 +67,16 @@ describeBrowser('the status page in a browser', () => {
     const collector = world.start(['run'])
     const port = await collector.httpPort()
     const page = await open(`http://127.0.0.1:${port}/`, { mayComplain: /Failed to load resource|ERR_/ })
-    await cardSays(page, 'devo_1', 'waits', 'ECONNREFUSED', /[1-9]\d* events/, /days left/)
-    await page.locator('#attention', { hasText: 'devo_1' }).waitFor()
+    await cardSays(page, 'devo_1', 'waits', 'PeerUnreachable [CODE:0800]', 'ECONNREFUSED', /[1-9]\d* events/, /days left/)
+    await page.locator('#attention li', { hasText: /^devo_1 PeerUnreachable \[CODE:0800\]/ }).waitFor()
     expect(await page.locator('#verdict').textContent()).toBe('waits')
-    await cardSays(page, 'siem', 'waits', MARKUP)
+    await cardSays(page, 'siem', 'waits', 'HttpServerError [CODE:0906]', MARKUP)
     expect(await page.locator('img, main script').count()).toBe(0)
     expect(await page.title()).toBe('e2e — TAP collector')
+    expect(await grid(page, 'Services')).toEqual([2, 2])
+    await page.setViewportSize({ width: 320, height: 640 })
+    expect(await grid(page, 'Services')).toEqual([1, 4])
+    await isWithin(page)
     await page.evaluate('window.mark = 1')
     isBroken = false
     await world.receiver.acceptConnections()
@@ -72,7 +102,7 @@ describeBrowser('the status page in a browser', () => {
     world.tap.model.faults.set({ kind: 'status', status: 401, body: MARKUP })
     const url = `http://127.0.0.1:${await world.start(['run']).httpPort()}/`
     const page = await open(url, { viewport: { width: 320, height: 640 }, colorScheme: 'dark' })
-    await cardSays(page, CLICKS, 'waits', '401')
+    await cardSays(page, CLICKS, 'waits', 'ApiLoginRefused [CODE:0401]', MARKUP)
     await isWithin(page)
     const ground = (): Promise<unknown> => page.evaluate('getComputedStyle(document.body).backgroundColor')
     const dark = await ground()
@@ -84,41 +114,67 @@ describeBrowser('the status page in a browser', () => {
     expect(await page.evaluate('document.activeElement.id')).toBe('main')
   })
 
-  test('shows a quota that is used up and when it is free again, dead letters, a gap and a hole, which the keyboard opens and an update leaves open', async () => {
+  test('shows a quota that is used up and when it is free again, a gap, and dead letters until they are dropped', async () => {
+    // The API, whose clock is five minutes ahead, no longer has what was to be read first.
+    const start = Date.now() - 7 * 24 * HOUR_MS + 2 * MINUTE_MS
     const world = await makeWorld({
       perHour: 0,
+      settings: { clockSkewMs: 5 * MINUTE_MS },
       configure: (config) => {
         oneService(config)
         Object.assign(config.inputs.proofpoint_tap ?? {}, { requests_limits: [{ period: '1d', number_of_requests: 3 }] })
-        Object.assign(config.inputs.proofpoint_tap?.services.clicksBlocked ?? {}, { request_period_in_seconds: 1 })
+        Object.assign(config.inputs.proofpoint_tap?.services.clicksBlocked ?? {}, { start_time_in_utc_format: writeTime(start) })
       },
     })
-    world.add(hostileEvent('number', 'clicksBlocked', Date.now() - 10 * MINUTE_MS))
-    const first = world.start(['run'])
-    await first.logged('is kept as a dead letter')
-    await first.stop()
-    // Off for longer than the API goes back, and a piece that it has not served for hours.
-    const db = new Database(join(world.stateDir, 'buffer.db'))
-    const from = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 24 * HOUR_MS
-    db.prepare('UPDATE services SET settled = ?').run(Date.now() - 8 * 24 * HOUR_MS)
-    db.prepare('INSERT INTO holes VALUES (12345, ?, ?, ?, ?, ?, ?)').run('clicksBlocked', from, from + MINUTE_MS, from, Date.now(), `500: ${MARKUP}`)
-    db.close()
+    world.add(hostileEvent('number', 'clicksBlocked', start + 15 * MINUTE_MS))
     const page = await open(`http://127.0.0.1:${await world.start(['run']).httpPort()}/`)
     await cardSays(page, 'proofpoint_tap/siem', 'used up', 'Used3 of 3', /free at .* UTC/)
-    await cardSays(page, CLICKS, 'Holes, gaps1, 1')
+    await cardSays(page, CLICKS, 'waits', 'QuotaUsedUp [CODE:0201]', 'Holes, gaps0, 1')
     await cardSays(page, 'embedded', /Dead letters1, 1 of them refused/, /of 10,?240/)
-    await page.locator('#attention', { hasText: 'gap, lost for good' }).waitFor()
+    await page.locator('#attention li', { hasText: `Gap [CODE:0304] gap, lost for good: ${writeTime(start).slice(0, 10)}` }).waitFor()
+    expect(await world.run(['dead-letters', 'drop'])).toMatchObject({ code: 0 })
+    await cardSays(page, 'embedded', /Dead letters0/)
+  })
+
+  test('shows a hole while the API does not serve a minute, which the keyboard opens and an update leaves open, and that it is closed', async () => {
+    const world = await makeWorld({ perHour: 0, backlogMinutes: 10, configure: oneService })
+    const minute = Math.floor((Date.now() - 6 * MINUTE_MS) / MINUTE_MS) * MINUTE_MS
+    world.model.faults.set({ kind: 'status', status: 500, body: MARKUP, minute })
+    const clock = new LeapingClock()
+    const { port, lines } = await runWith(clock, world)
+    const page = await open(`http://127.0.0.1:${port}/`)
+    const leap = (ms: number): void => {
+      clock.leap(ms)
+      world.model.configure({ clockSkewMs: world.model.settings.clockSkewMs + ms })
+    }
+    await cardSays(page, CLICKS, 'waits', 'ApiBroken [CODE:0451]')
+    // A piece that fails is a hole when it has failed for an hour, and what lies behind it is served.
+    const told = (text: string): number => lines.filter((line) => line.includes(text)).length
+    while (told('A hole: ') === 0) {
+      const waits = told('Waiting, it goes on')
+      leap(6 * MINUTE_MS)
+      while (told('Waiting, it goes on') === waits && told('A hole: ') === 0) await turn()
+    }
+    const hole = page.locator('#attention li', { hasText: 'Hole [CODE:0303] the API cannot serve' })
+    await hole.waitFor()
+    await cardSays(page, CLICKS, 'reads on behind a hole', /Holes, gaps[1-9], 0/)
+    await page.locator('#verdict', { hasText: 'makes progress' }).waitFor()
     await page.locator('summary').focus()
     await page.keyboard.press('Enter')
     await page.locator('details[open]', { hasText: MARKUP }).waitFor()
     expect(await page.locator('img, main script').count()).toBe(0)
-    expect(await world.run(['dead-letters', 'drop'])).toMatchObject({ code: 0 })
-    await cardSays(page, 'embedded', /Dead letters0/)
+    const stop = world.model.faults.set({ kind: 'status', status: 401 })
+    await cardSays(page, CLICKS, 'ApiLoginRefused [CODE:0401]')
     expect(await page.locator('details[open]').count()).toBe(1)
     expect(await page.evaluate('document.activeElement.tagName')).toBe('SUMMARY')
+    stop()
+    world.model.faults.clear()
+    leap(HOUR_MS)
+    await cardSays(page, CLICKS, 'reads', 'Holes, gaps0, 0', 'over since')
+    await hole.waitFor({ state: 'detached' })
   })
 
-  test('shows a full buffer', async () => {
+  test('shows a full buffer, and why nothing is fetched', async () => {
     const world = await makeWorld({
       perHour: 20_000,
       traffic: { until },
@@ -127,19 +183,7 @@ describeBrowser('the status page in a browser', () => {
     world.receiver.refuseConnections()
     const page = await open(`http://127.0.0.1:${await world.start(['run']).httpPort()}/`)
     await cardSays(page, 'embedded', 'full', /of 8\.0 MB/)
-  })
-
-  test('asks for the token and says of a wrong one that it is wrong', async () => {
-    const world = await makeWorld({ perHour: 0, configure: ({ globals }) => Object.assign(globals.http, { token: 'a-token-of-mine' }) })
-    const page = await open(`http://127.0.0.1:${await world.start(['run']).httpPort()}/`, { mayComplain: /401/ })
-    await page.getByLabel('Token').waitFor()
-    for (const [token, sign] of [['€uro', 'This token is not the right one.'], ['another', 'This token is not the right one.'], ['a-token-of-mine', 'clicksBlocked']] as const) {
-      await page.keyboard.type(token)
-      await page.keyboard.press('Enter')
-      await page.getByText(sign).first().waitFor()
-    }
-    expect(await page.content()).not.toContain('a-token-of-mine')
-    expect(page.url()).not.toContain('token')
+    await page.locator('#attention li', { hasText: 'BufferFull [CODE:0501]' }).first().waitFor()
   })
 })
 

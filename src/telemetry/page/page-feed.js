@@ -18,21 +18,25 @@ export function follow({ onState, onConnection, onLogin }) {
   async function go({ signal }) {
     let retryMs = FIRST_RETRY_MS
     let lostAt = null
+    let back = ''
     const heard = (state, text) => {
-      const back = lostAt === null ? '' : `, back after ${Math.round((Date.now() - lostAt) / 1000)} s away`
+      if (lostAt !== null) back = `, back after ${Math.round((Date.now() - lostAt) / 1000)} s away`
+      lostAt = null
       onConnection(text + back, false)
       retryMs = FIRST_RETRY_MS
       onState(state)
     }
     while (!signal.aborted) {
       try {
-        const outcome = await stream(signal, (state) => heard(state, 'live'))
+        let outcome = await stream(signal, (state) => heard(state, 'live'))
+        if (outcome === 'poll') outcome = await poll(signal, (state) => heard(state, 'every 10 s'))
         if (outcome === 'login') return
-        if (outcome === 'poll' && (await poll(signal, (state) => heard(state, 'every 10 s'))) === 'login') return
+        // Nothing is lost; only the stream may do now.
+        if (outcome === 'polled') continue
       } catch {
         if (signal.aborted) return
       }
-      lostAt = Date.now()
+      lostAt ??= Date.now()
       onConnection('The collector does not answer; trying again. What is shown is as it was.', true)
       await pause(retryMs, signal)
       retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)
@@ -42,12 +46,14 @@ export function follow({ onState, onConnection, onLogin }) {
   /** A pause that also ends when somebody looks at the page again. */
   function pause(ms, signal) {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      wake = () => {
+      const end = () => {
         clearTimeout(timer)
+        signal.removeEventListener('abort', end)
         resolve()
       }
-      signal.addEventListener('abort', wake, { once: true })
+      const timer = setTimeout(end, ms)
+      signal.addEventListener('abort', end)
+      wake = end
     })
   }
 
@@ -107,7 +113,7 @@ export function follow({ onState, onConnection, onLogin }) {
       onHeard(await response.json())
       await pause(POLL_MS, signal)
     }
-    return 'ended'
+    return 'polled'
   }
 
   // Nobody looks at a hidden page, and the collector need not read its buffer for it.

@@ -13,7 +13,7 @@ const feed = follow({
     show(state)
   },
   onConnection(text, isLost) {
-    byId('connection').textContent = text
+    say('connection', text)
     byId('connection').className = isLost ? 'lost' : ''
     document.body.className = isLost ? 'stale' : ''
   },
@@ -32,9 +32,13 @@ byId('login').addEventListener('submit', (event) => {
   byId('token').value = ''
 })
 
+/** What has not changed is not said again by a screen reader. */
+function say(id, text) {
+  if (byId(id).textContent !== text) byId(id).textContent = text
+}
+
 function setVerdict(text, kind) {
-  // What has not changed is not said again by a screen reader.
-  if (byId('verdict').textContent !== text) byId('verdict').textContent = text
+  say('verdict', text)
   byId('verdict').className = `pill ${kind}`
 }
 
