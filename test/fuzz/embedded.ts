@@ -79,7 +79,7 @@ const file = target({
   name: 'the file of the embedded buffer, or its log, damaged anywhere',
   runs: 12,
   bounds: { cpuMs: 5_000 },
-  cases: fc.record({ what: fc.constantFrom('closed', 'killed', 'log'), page: fc.nat(1_000), other: fc.option(fc.nat(1_000), { freq: 5 }), changes: mutations() }),
+  cases: fc.record({ what: fc.constantFrom('closed', 'closed', 'closed', 'killed', 'log'), page: fc.nat(1_000), other: fc.option(fc.nat(1_000), { freq: 5 }), changes: fc.oneof(mutations(), mutations({ kinds: ['flip', 'set'] })) }),
   begin: makeFiles,
   end: () => rmSync(root, { recursive: true }),
   async check(damage: Damage) {

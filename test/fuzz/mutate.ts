@@ -79,5 +79,8 @@ function apply(bytes: Buffer, change: Mutation): Buffer {
   }
 }
 
-/** The bytes cut into pieces at any places. */
-export const cuts: fc.Arbitrary<readonly number[]> = fc.array(fc.nat(), { maxLength: 6 })
+/** Where the bytes are cut into pieces: at a few places, or all along a stretch, so that a cut lies behind every byte that means something. */
+export const cuts: fc.Arbitrary<readonly number[]> = fc.oneof(
+  fc.array(fc.nat(), { maxLength: 6 }),
+  fc.record({ from: fc.nat(8_000), every: fc.integer({ min: 1, max: 3 }) }).map(({ from, every }) => Array.from({ length: 500 }, (_, index) => from + index * every)),
+)
