@@ -7,9 +7,10 @@ import type { Clock } from './clock.ts'
 import type { Conditions } from './conditions.ts'
 import type { Counters } from './counters.ts'
 import { describeError, RetryableError } from './errors.ts'
+import { FirstAndSum } from './first-and-sum.ts'
 import { takeFeed, type HeldFeed } from './feed.ts'
 import type { Source, SourceService } from './source.ts'
-import type { Unit } from './unit.ts'
+import type { DeadLetter, Unit, Window } from './unit.ts'
 
 export interface CollectOptions {
   readonly source: Source
@@ -33,7 +34,16 @@ const LOOK_AGAIN_MS = 500
  * source goes on from what that says. With `once` it throws what the source cannot mend (login refused); otherwise it waits for ever.
  */
 export async function collect(options: CollectOptions): Promise<void> {
-  const { source, service, buffer, clock, signal, once } = options
+  const undeliverable = new FirstAndSum<Undeliverable>(options.clock, (example, events) => tellUndeliverable(options, example, events))
+  try {
+    await collectAll(options, undeliverable)
+  } finally {
+    undeliverable.close()
+  }
+}
+
+async function collectAll(options: CollectOptions, undeliverable: FirstAndSum<Undeliverable>): Promise<void> {
+  const { source, service, buffer, clock, counters, signal, once } = options
   const backoff = retryBackoff()
   const waiting = new BufferWait(options)
   const stopped = (): boolean => signal.aborted
@@ -53,7 +63,8 @@ export async function collect(options: CollectOptions): Promise<void> {
             await buffer.append(unit)
             // Not with the unit: what is then read again is known by its fingerprints.
             if (unit.readTo !== undefined) await feed?.commit(unit.readTo)
-            tellDeadLetters(options, unit)
+            if (unit.deadLetters.length > 0) counters.add('dead_letters_total', { output: '', reason: 'malformed' }, unit.deadLetters.length)
+            undeliverable.add(unit.deadLetters.map((letter) => ({ letter, window: unit.window })))
             backoff.reset()
             waiting.isOver()
           }
@@ -128,13 +139,13 @@ function tellMissed({ source, service, log }: CollectOptions, { missedEvents }: 
   log.error({ code: 'ServiceMissedEvents', part, missedEvents }, `${part} was off, or behind, for so long that ${missedEvents} events are gone from the buffer that it had not yet looked at`)
 }
 
-function tellDeadLetters({ source, service, log, counters }: CollectOptions, { deadLetters, window }: Unit): void {
+interface Undeliverable {
+  readonly letter: DeadLetter
+  readonly window: Window
+}
+
+function tellUndeliverable({ source, service, log }: CollectOptions, { letter: { reason, size }, window }: Undeliverable, events: number): void {
   const part = `${source.name}/${service.name}`
-  for (const { reason, size } of deadLetters) {
-    counters.add('dead_letters_total', { output: '', reason: 'malformed' })
-    log.error(
-      { code: 'EventUndeliverable', part, reason, size, from: new Date(window.from).toISOString(), to: new Date(window.to).toISOString() },
-      `An event of ${part} cannot be delivered and is kept as a dead letter: ${reason}`,
-    )
-  }
+  const what = events === 1 ? `An event of ${part} cannot be delivered and is kept as a dead letter` : `${events} events of ${part} cannot be delivered and are kept as dead letters, the first of them`
+  log.error({ code: 'EventUndeliverable', part, reason, size, events, from: new Date(window.from).toISOString(), to: new Date(window.to).toISOString() }, `${what}: ${reason}`)
 }

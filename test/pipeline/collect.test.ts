@@ -9,6 +9,7 @@ import { Counters } from '../../src/pipeline/counters.ts'
 import { RetryableError } from '../../src/pipeline/errors.ts'
 import type { ReadElsewhere, Source, SourceService } from '../../src/pipeline/source.ts'
 import type { Hole, ServiceState, Unit } from '../../src/pipeline/unit.ts'
+import { deadLetterOf } from '../contract/buffer-units.ts'
 import { hurried, openBuffer, position, silent, temporaryFolder, unit } from './support.ts'
 
 const NOW = Date.UTC(2026, 10, 24, 12)
@@ -178,6 +179,19 @@ describe('collect', () => {
     await run(buffer, source, { once: false })
     expect(states.map(({ settled }) => settled - NOW)).toEqual([0, 2_000])
     expect((await buffer.snapshot()).services[0]?.settled).toBe(NOW + 3_000)
+  })
+
+  it('tells what cannot be delivered of the first unit at once, and adds up what comes behind it', async () => {
+    const buffer = await openBuffer(await temporaryFolder())
+    const lines: string[] = []
+    const log = pino({}, { write: (line: string) => void lines.push(...(/"msg":"([^"]*dead letters?[^"]*)"/.exec(line)?.slice(1) ?? [])) })
+    const refused = (reasons: readonly string[]) => unit([], { deadLetters: reasons.map((reason) => deadLetterOf('[]', null, reason)) })
+    await run(buffer, scripted(() => [refused(['no object']), refused(['too large', 'too deep']), refused(['too deep'])]).source, { log })
+    expect(lines).toEqual([
+      'An event of tap/clicksBlocked cannot be delivered and is kept as a dead letter: no object',
+      '3 events of tap/clicksBlocked cannot be delivered and are kept as dead letters, the first of them: too large',
+    ])
+    expect((await buffer.snapshot()).sourceDeadLetters).toBe(4)
   })
 
   it('asks nothing of the source while the buffer is full, says so, and goes on by itself', async () => {
