@@ -19,6 +19,15 @@ async function expectEachEventOnce({ kills, configure = () => undefined }: { rea
     killed.kill('SIGKILL')
     await killed.end()
   }
+  expect(new Set(world.model.log.entries.map(({ path }) => path))).toEqual(new Set(kills > 0 ? ['/v2/siem/issues'] : []))
+  const inPlace = async (...names: readonly string[]): Promise<void> =>
+    world.configure(({ inputs }) => {
+      for (const input of Object.values(inputs)) input.services = Object.fromEntries(names.map((name) => [name, { ...Object.values(input.services)[0] }]))
+    })
+  await inPlace('clicksPermitted', 'messagesDelivered')
+  expect((await world.run(['run', '--once'])).code).toBe(0)
+  expect(world.model.log.entries.at(-1)?.path).not.toBe('/v2/siem/issues')
+  await inPlace('issues')
   const events = await buffered(world)
   const { missing, expected } = world.compare()
   expect(missing).toEqual([])
@@ -26,13 +35,12 @@ async function expectEachEventOnce({ kills, configure = () => undefined }: { rea
   expect(new Set(world.lines.map((line) => / (mail\.\S+): /.exec(line)?.[1]))).toEqual(
     new Set(['mail.proofpoint.tapsiem_v2.clickspermitted', 'mail.proofpoint.tapsiem_v2.messagesdelivered']),
   )
-  expect(new Set(world.model.log.entries.map(({ path }) => path))).toEqual(new Set(['/v2/siem/issues']))
   const state: unknown = JSON.parse((await world.run(['status', '--json'])).stdout)
   expect(state).toMatchObject({ services: [{ service: 'issues', holes: [], gaps: [] }], pools: [{ pool: 'siem' }] })
   expect(events.sort()).toEqual(shownEvents(world.model).map((event) => textOf(event).replace(/^\w+ /, '')).sort())
 }
 
-test('one service brings permitted clicks and delivered messages, each to its own table and once, also across kills', async () => {
+test('one service brings permitted clicks and delivered messages, each to its own table and once, also across kills and where the two take its place and give it back', async () => {
   await expectEachEventOnce({ kills: 2 })
 })
 
