@@ -32,7 +32,7 @@ test('no secret is in anything that a run writes, at debug level and with failur
   await collector.logged('ECONNREFUSED')
   await collector.logged('(401)')
   const port = await collector.httpPort()
-  const pages = await Promise.all(['healthz', 'readyz', 'metrics', ''].map(async (path) => (await fetch(`http://127.0.0.1:${port}/${path}`, { headers: { authorization: `Bearer ${TOKEN}` } })).text()))
+  const pages = await Promise.all(['healthz', 'readyz', 'metrics', '', 'status.json'].map(async (path) => (await fetch(`http://127.0.0.1:${port}/${path}`, { headers: { authorization: `Bearer ${TOKEN}` } })).text()))
   await collector.until(() => collector.log.some(({ level }) => level === 'debug'), 'a debug line')
   const status = await world.run(['status', '--json'])
   const table = await world.run(['status'])

@@ -2,15 +2,25 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { expectOnceEach, makeKafkaWorld } from '../chaos/kafka-world.ts'
 import { textOf } from '../compose/compose.ts'
-import { makeWorld, MINUTE_MS } from '../e2e/world.ts'
+import { makeWorld, MINUTE_MS, readableUntil, type World } from '../e2e/world.ts'
+import { describeKafka, sharedBroker } from '../support/kafka.ts'
 
 const INSTALL = fileURLToPath(new URL('../../scripts/install-nodes.sh', import.meta.url))
 const there = spawnSync('bash', [INSTALL, '--check'], { encoding: 'utf8' })
 const folder = there.stdout.trim()
 const versions = /^versions='(.*)'$/m.exec(textOf('scripts/install-nodes.sh'))?.[1]?.split(' ') ?? []
 const [tooOld = '', oldest = ''] = versions
+const optionsFor = (version: string) => ({ node: nodeOf(version), env: { NODE_OPTIONS: '--throw-deprecation --trace-deprecation' } })
 const nodeOf = (version: string) => join(folder, version, 'node_modules/node/bin/node')
+
+/** What runs beside a collector runs side by side here. */
+async function expectOthers(world: Pick<World, 'run'>, options: ReturnType<typeof optionsFor>): Promise<void> {
+  const commands = [['status'], ['validate', '--connect'], ['dead-letters', 'list']]
+  const ended = await Promise.all(commands.map((args) => world.run(args, options)))
+  expect(ended.map(({ code, stderr }) => ({ code, stderr }))).toEqual(commands.map(() => ({ code: 0, stderr: '' })))
+}
 
 /** Without them a developer goes without, and the run says so; a build fails. */
 describe.skipIf(process.env.CI === undefined && there.status !== 0)('Node', () => {
@@ -30,13 +40,23 @@ describe.skipIf(process.env.CI === undefined && there.status !== 0)('Node', () =
   test.each(versions.slice(1))('%s carries everything, and finds nothing deprecated', async (version) => {
     const until = Date.now() - 2 * MINUTE_MS
     const world = await makeWorld({ traffic: { until } })
-    const options = { node: nodeOf(version), env: { NODE_OPTIONS: '--throw-deprecation --trace-deprecation' } }
+    const options = optionsFor(version)
     const ended = await world.run(['run', '--once'], options)
     expect(ended).toMatchObject({ code: 0, stderr: '' })
     await world.allArrive(until)
     const { missing, surplus, expected } = world.compare()
     expect({ missing, surplus }).toEqual({ missing: [], surplus: [] })
     expect(expected).toBeGreaterThan(100)
-    for (const args of [['status'], ['validate', '--connect'], ['dead-letters', 'list']]) expect(await world.run(args, options), args.join(' ')).toMatchObject({ code: 0 })
+    await expectOthers(world, options)
+  })
+
+  describeKafka('the newest one with a Kafka buffer', () => {
+    test('carries everything as well, and finds nothing deprecated', async () => {
+      const world = await makeKafkaWorld({ brokers: await sharedBroker(), backlogMinutes: 60, perHour: 400 })
+      const options = optionsFor(versions.at(-1) ?? '')
+      expect(await world.run(['run', '--once'], options)).toMatchObject({ code: 0, stderr: '' })
+      await expectOnceEach(world, readableUntil())
+      await expectOthers(world, options)
+    })
   })
 })

@@ -60,7 +60,8 @@ function decoded(authorization = ''): string {
 const textsOf = (...ended: readonly Ended[]) => ended.flatMap(({ stdout, stderr }) => [stdout, stderr])
 
 async function otherCommands(world: World): Promise<readonly string[]> {
-  return textsOf(await world.run(['status', '--json']), await world.run(['status']), await world.run(['validate', '--connect']), await world.run(['dead-letters', 'list']))
+  const commands = [['status', '--json'], ['status'], ['validate', '--connect'], ['dead-letters', 'list']]
+  return textsOf(...(await Promise.all(commands.map((args) => world.run(args)))))
 }
 
 test('no secret of any output is in log, errors, status, pages and buffer, with destinations that send back what they were sent', async () => {
@@ -86,7 +87,7 @@ test('no secret of any output is in log, errors, status, pages and buffer, with 
   for (const name of ['token', 'password', 'kafka', 's3']) await collector.until(() => collector.log.some(({ output, level }) => output === name && level !== 'debug'), `a line about output ${name}`)
   await world.receiver.until(() => world.receiver.events > 0)
   const port = await collector.httpPort()
-  const pages = await Promise.all(['readyz', 'metrics', ''].map(async (path) => (await fetch(`http://127.0.0.1:${port}/${path}`)).text()))
+  const pages = await Promise.all(['readyz', 'metrics', '', 'status.json'].map(async (path) => (await fetch(`http://127.0.0.1:${port}/${path}`)).text()))
   const others = await otherCommands(world)
   const ended = await collector.stop()
   expect(ended.stdout).toContain('refused: POST')
