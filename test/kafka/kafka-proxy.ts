@@ -14,8 +14,8 @@ export type Fate = 'pass' | 'lose' | 'lose answer'
 
 export interface KafkaProxy {
   readonly brokers: readonly string[]
-  /** Asked for each request, which waits for the answer. `isTransactional`: a produce request of a transaction. */
-  fate: (apiKey: number, isTransactional: boolean) => Fate | Promise<Fate>
+  /** Asked for each request, which waits for the answer. `isTransactional`: a produce request of a transaction; `acks`: what such a request asks for. */
+  fate: (apiKey: number, isTransactional: boolean, acks: number | null) => Fate | Promise<Fate>
   /** As a broker does with idle connections; resolves when the clients have seen it. */
   closeAll(): Promise<void>
 }
@@ -50,7 +50,9 @@ export async function startProxy(broker: string, options: ProxyOptions = {}): Pr
       const apiKey = frame.readInt16BE(4)
       const timeoutMs = { [INIT_PRODUCER_ID]: options.transactionTimeoutMs, [JOIN_GROUP]: options.sessionTimeoutMs }[apiKey]
       if (timeoutMs !== undefined) writeTimeout(frame, timeoutMs)
-      const fate = proxy.fate(apiKey, apiKey === PRODUCE && frame.readInt16BE(behindClientId(frame)) > 0)
+      const idBytes = apiKey === PRODUCE ? frame.readInt16BE(behindClientId(frame)) : 0
+      const acks = apiKey === PRODUCE ? frame.readInt16BE(behindClientId(frame) + 2 + Math.max(idBytes, 0)) : null
+      const fate = proxy.fate(apiKey, idBytes > 0, acks)
       tail = tail.then(async () => {
         const decided = await fate
         if (decided === 'lose answer') unanswered.add(frame.readInt32BE(8))

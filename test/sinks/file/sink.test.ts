@@ -1,9 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statfsSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { RetryableError } from '../../../src/pipeline/errors.ts'
 import type { Batch } from '../../../src/pipeline/event.ts'
 import type { Sink } from '../../../src/pipeline/sink.ts'
@@ -15,6 +16,24 @@ const MAIN = new URL('./child-main.ts', import.meta.url).pathname
 const never = new AbortController().signal
 const at = (time: string, ids: readonly string[]): Batch => batchOf(ids.map((id) => JSON.stringify({ id })), { pulledAt: Date.parse(time) })
 const modeOf = (path: string): string => (statSync(path).mode & 0o777).toString(8)
+
+/** What is done to the files of a folder from now on, in order; what a disk without power would keep, no other test can tell. */
+async function watchFiles(dir: string): Promise<string[]> {
+  const done: string[] = []
+  const handle = await open(dir)
+  // Of all handles.
+  const methods = Object.getPrototypeOf(handle) as FileHandle // its class is not exported
+  await handle.close()
+  for (const name of ['write', 'sync'] as const) {
+    const real = Reflect.get(methods, name) as (...args: unknown[]) => unknown // both are methods
+    vi.spyOn(methods, name).mockImplementation(function (this: FileHandle, ...args: unknown[]) {
+      done.push(`${name} ${relative(dir, readlinkSync(`/proc/self/fd/${this.fd}`))}`)
+      return Reflect.apply(real, this, args) as never // of the one that is called
+    })
+  }
+  onTestFinished(() => void vi.restoreAllMocks())
+  return done
+}
 
 /** A shipment that breaks off behind these batches. */
 async function fail(sink: Sink, batches: readonly Batch[]): Promise<void> {
@@ -35,6 +54,20 @@ describe('a file', () => {
       '{"a":0.0,"b":12345678901234567890,"@devo_pulling_id":"1700000000123","@devo_environment":"prod"}\n{"@devo_pulling_id":"1700000000123","@devo_environment":"prod"}\n',
     )
     expect([modeOf(join(dir, 'a')), modeOf(join(dir, 'a/b')), modeOf(path)]).toEqual(['700', '700', '640'])
+  })
+
+  test.each([false, true])('is on the disk when it counts as delivered, and so are the names that lead there: gzip %s', async (gzip) => {
+    const dir = temporaryFolder()
+    const done = await watchFiles(dir)
+    const sink = sinkOf(join(dir, 'new/tap'), { gzip, rotateBytes: 3_000 })
+    await shipAll(sink, batchesOf('a', 60, 10, 100).batches)
+    const files = readdirSync(join(dir, 'new')).map((name) => `new/${name}`)
+    expect(files.length).toBeGreaterThan(gzip ? 0 : 1)
+    for (const path of files) expect(done.lastIndexOf(`sync ${path}`)).toBeGreaterThan(done.lastIndexOf(`write ${path}`))
+    for (const folder of ['', 'new']) expect(done).toContain(`sync ${folder}`)
+    await shipAll(sink, batchesOf('b', 1).batches)
+    const last = done.findLast((call) => call.startsWith('write '))?.slice('write '.length) ?? ''
+    expect(done.lastIndexOf(`sync ${last}`)).toBeGreaterThan(done.lastIndexOf(`write ${last}`))
   })
 
   test('is named by the time of the pull, in UTC; what is there is never overwritten', async () => {

@@ -88,6 +88,19 @@ describeKafka('an output to a topic', () => {
     expect(ids).toEqual([...Array.from({ length: 40 }, (_, index) => `a${index}`), 'b0', 'b2'])
   })
 
+  test('asks for the acknowledgement of all replicas in sync', async () => {
+    const topic = await makeTopic(client)
+    const proxy = await proxied()
+    const asked: (number | null)[] = []
+    proxy.fate = (apiKey, _isTransactional, acks) => {
+      if (apiKey === PRODUCE) asked.push(acks)
+      return 'pass'
+    }
+    await shipAll(sinkOf(configOf(proxy.brokers, topic)), batchesOf('a', 500).batches)
+    expect(asked.length).toBeGreaterThan(0)
+    expect(asked.filter((acks) => acks !== -1)).toEqual([])
+  })
+
   test('a topic that is missing is waited for, and never made', async () => {
     const topic = `missing-${randomUUID()}`
     const sink = sinkOf(configOf(brokers, topic))
