@@ -4,7 +4,7 @@ import { runPlan } from './world.ts'
 
 /** Nothing here waits for real time: how long it takes is the machine's. */
 describe('simulated days of trouble', { timeout: 120_000 }, () => {
-  it.each([2, 6, 13])('bring every event to Devo, seed %i', async (seed) => {
+  it.each([2, 13, 21])('bring every event to Devo, seed %i', async (seed) => {
     const { violations, events } = await runPlan(makePlan({ seed, days: 1 }))
     expect(violations).toEqual([])
     expect(events).toBeGreaterThan(20)
