@@ -27,8 +27,8 @@ export interface HealthServer {
 /**
  * `/healthz` is 200 while the process lives, `/readyz` 503 with the reasons while a service or an output cannot make progress, `/metrics` what
  * Prometheus scrapes, `/` the status page. Where a token is set, whoever does not send it as `Authorization: Bearer ...` learns the verdict of `/readyz` alone, for probes
- * need no more and the reasons name hosts, and gets neither metrics nor what the page shows. So does, on a loopback address without a token, whoever asks
- * by a name that is not this machine's own: it may be a web site's. Without a token an address beyond the loopback is a warning: at once where the
+ * need no more and the reasons name hosts, and gets neither metrics nor what the page shows. So does, without a token, whoever asks by a name that may be
+ * a web site's: on a loopback address any but this machine's own, else any with a dot in it. Without a token an address beyond the loopback is a warning: at once where the
  * configuration names it, else (in an image, which has to listen there) when somebody from beyond this machine's networks comes.
  */
 export async function startHealthServer(options: {

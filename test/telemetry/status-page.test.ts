@@ -43,6 +43,9 @@ test('a name that only somebody else has given to this machine is refused', asyn
   expect((await ask(port, 'localhost', { path: '/readyz' })).body).toContain('reasons')
   const verdict = await ask(port, 'evil.example', { path: '/readyz' })
   expect([verdict.status, JSON.parse(verdict.body)]).toEqual([200, { ready: true, role: 'active' }])
+  // As in an image: by its address or a neighbour's short name for it, and still by no web site's.
+  const open = await serve({ host: '0.0.0.0', isHostGiven: false })
+  expect(await Promise.all(['localhost', '172.17.0.2:8080', '[fd00::2]', 'collector:8080', 'evil.example'].map((host) => statusFor(open.port, host)))).toEqual([200, 200, 200, 200, 421])
   const guarded = await serve({ token: 'x-token' })
   expect(await statusFor(guarded.port, 'tap.example')).toBe(401)
   expect(await statusFor(guarded.port, 'tap.example', { authorization: 'Bearer x-token' })).toBe(200)

@@ -133,11 +133,14 @@ export function isLoopback(host: string): boolean {
   return family === 0 ? /^([^.]+\.)*localhost$/i.test(host) : LOOPBACK.check(host, family === 4 ? 'ipv4' : 'ipv6')
 }
 
-/** A site of somebody else may give its own name this machine's address, and its script may then ask here like the page itself: the name gives it away. */
+/**
+ * A site of somebody else may give its own name this machine's address, and its script may then ask here like the page itself: the name gives it away. Who
+ * listens beyond the loopback, as an image does, may have neighbours that ask by a short name (a container's, a service's), which no web site has.
+ */
 export function isMeant({ headers }: IncomingMessage, { host, hasToken }: Pick<StatusPageOptions, 'host' | 'hasToken'>): boolean {
-  if (hasToken || !isLoopback(host)) return true
+  if (hasToken) return true
   const name = (headers.host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
-  return isLoopback(name) || name === host
+  return isLoopback(name) || name === host || (!isLoopback(host) && (isIP(name) !== 0 || !name.includes('.')))
 }
 
 function send(response: ServerResponse, status: number, type: string, text: string): void {
