@@ -34,6 +34,15 @@ it('an event that the destination refuses is a dead letter as it was read, for i
   expect(sink.shipped[0]).toEqual(['***', '***'])
 })
 
+it('a dead letter tells when it was refused, and of which pull it is', async () => {
+  const before = Date.now()
+  const { deadLetters } = await ship(new ModelSink({ behave: (_names, { reject }, [batch]) => batch && reject(batch, 0, 'no') }), [], ['a'])
+  const { inputId, service, pulledAt, environment } = unit([])
+  expect(deadLetters).toMatchObject([{ output: 'devo_1', inputId, service, pulledAt, environment, size: '{"name":"a"}'.length }])
+  expect(deadLetters[0]?.at).toBeGreaterThanOrEqual(before)
+  expect(deadLetters[0]?.at).toBeLessThanOrEqual(Date.now())
+})
+
 it('an event that a transform cannot read does not go out, and counts as one that was tried', async () => {
   const sink = new ModelSink()
   const shipment = await ship(sink, [maskName, dropB], ['a', 'b', 'c'], '{"name":"a"}\n{"name":"secret"\n{"name":"c"}\n')
