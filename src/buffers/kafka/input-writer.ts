@@ -68,6 +68,8 @@ export class InputWriter {
     return this.#queued(async () => {
       await this.#ready()
       this.#moved.delete(service)
+      // Many ask for a service that has never run, and only this writer could have begun it since the restore.
+      if (!this.#ledgers.has(service)) return null
       const { inputId, stateLog } = this.#options
       if (this.#restored === null || !this.#untaken.has(service)) {
         const fresh = await stateLog.restore(inputId, null)
