@@ -12,6 +12,8 @@ const MUTATIONS: Readonly<Record<string, { readonly file: string; readonly from:
   'an earlier window that is not final stops nothing': { file: `${TAP}/passes.ts`, from: 'if (servedTo > final) pass.isStopped = true', to: '' },
   'fingerprints are forgotten an hour too early': { file: `${TAP}/passes.ts`, from: 'window.to + FORGET_AFTER_MS < this.#settled &&', to: 'window.to - 3_600_000 < this.#settled &&' },
   'saved fingerprints are not loaded': { file: `${TAP}/service-reader.ts`, from: 'new FingerprintTable(state.seen)', to: 'new FingerprintTable([])' },
+  'what another service has seen comes again': { file: 'src/pipeline/beginning.ts', from: '[own, ...others].flatMap((known) => known?.seen ?? [])', to: '(own?.seen ?? [])' },
+  'an old state of its own is taken up': { file: 'src/pipeline/beginning.ts', from: 'if (own !== null && own.settled >= lowest.settled)', to: 'if (own !== null)' },
   'equal events of one answer are one': { file: `${TAP}/fingerprints.ts`, from: 'if (this.#isStamped(slot)) {', to: 'if (this.#isStamped(slot)) return false\n    if (slot < 0) {' },
   'the local clock dates a request': { file: `${TAP}/client.ts`, from: 'const requestedAt = Math.min(believed, time.whenSent(sentAt))', to: 'const requestedAt = clock.now()' },
   'what was read of a broken answer is final': { file: `${TAP}/response.ts`, from: '    reading.end()\n', to: '' },
