@@ -250,6 +250,7 @@ class KafkaBuffer implements EventBuffer {
     const { closed, stateReader, eventReader, deadLetterReader, producer } = this.#parts
     await Promise.allSettled(this.#running)
     closed.abort(new Error(CLOSED))
+    this.#undecodable.close()
     await this.#closeWriters()
     await Promise.allSettled([
       this.#inputs.close(), this.#outputs.close(), stateReader.close(), eventReader.close(), deadLetterReader.close(), producer.close(),

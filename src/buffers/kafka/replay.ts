@@ -5,6 +5,9 @@ import { PartitionReader, PositionOutOfRangeError, type FetchedPartition } from 
 import { RecordProducer } from '../../kafka/record-producer.ts'
 import { ensureTopics } from '../../kafka/topics.ts'
 import type { Cursor } from '../../pipeline/buffer.ts'
+import type { Clock } from '../../pipeline/clock.ts'
+import { counted } from '../../pipeline/counted.ts'
+import { FirstAndSum } from '../../pipeline/first-and-sum.ts'
 import type { PulledBetween, ReplayStepsOptions, ReplayStore, SavedReplay } from '../../pipeline/replay-store.ts'
 import type { BatchStep } from '../../pipeline/step-stream.ts'
 import type { DeadLetter } from '../../pipeline/unit.ts'
@@ -56,7 +59,7 @@ export async function openKafkaReplay(options: ReplayOptions): Promise<ReplaySto
     const wanted = pulled.from > 0 ? await reader.offsets({ timestamp: pulled.from }) : start
     const begin = new Map([...end].map(([partition, last]) => [partition, Math.min(Math.max(wanted.get(partition) ?? 0, start.get(partition) ?? 0), last)]))
     return new KafkaReplay({
-      topics, reader, producer, tally, log, begin, end,
+      topics, reader, producer, tally, clock, log, begin, end,
       group: new ReplayGroup(client, topics, begin),
       oldestPull: await oldestPullOf(reader, start, end),
       hasRemoved: [...start.values()].some((offset) => offset > 0),
@@ -76,6 +79,7 @@ interface Parts {
   readonly reader: PartitionReader
   readonly producer: RecordProducer
   readonly tally: DeadLetterTally
+  readonly clock: Clock
   readonly log: Logger
   readonly begin: Offsets
   readonly end: Offsets
@@ -86,6 +90,8 @@ interface Parts {
   readonly release: () => Promise<void>
 }
 
+type Place = Pick<Undecodable, 'partition' | 'offset'>
+
 class KafkaReplay implements ReplayStore {
   readonly begin: Cursor
   readonly end: Cursor
@@ -94,6 +100,7 @@ class KafkaReplay implements ReplayStore {
   missed = false
   readonly #parts: Parts
   readonly #told = new Set<string>()
+  readonly #lines: FirstAndSum<Place>
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -101,6 +108,11 @@ class KafkaReplay implements ReplayStore {
     this.end = cursorOf(parts.end)
     this.oldestPull = parts.oldestPull
     this.hasRemoved = parts.hasRemoved
+    const { clock, log, topics } = parts
+    this.#lines = new FirstAndSum<Place>(clock, ({ partition, offset }, records) => {
+      const what = records === 1 ? 'is no event and is not sent again' : `and ${counted(records - 1, 'record')} behind it are no events and are not sent again`
+      log.warn({ code: 'KafkaRecordForeign', partition, offset, records }, `Record ${offset} of partition ${partition} of ${topics.events} ${what}`)
+    })
   }
 
   async *steps({ from, to, isWanted, maxEvents, signal }: ReplayStepsOptions): AsyncGenerator<BatchStep, void, undefined> {
@@ -154,6 +166,7 @@ class KafkaReplay implements ReplayStore {
   }
 
   async close(): Promise<void> {
+    this.#lines.close()
     await Promise.all([this.#parts.reader.close(), this.#parts.producer.close(), this.#parts.release()])
   }
 
@@ -174,11 +187,10 @@ class KafkaReplay implements ReplayStore {
 
   /** Live delivery keeps it as a dead letter. */
   readonly #tell = ({ partition, offset }: Undecodable): void => {
-    const { log, topics } = this.#parts
     const place = `${partition}/${offset}`
     if (this.#told.has(place)) return
     this.#told.add(place)
-    log.warn({ code: 'KafkaRecordForeign', partition, offset }, `Record ${offset} of partition ${partition} of ${topics.events} is no event and is not sent again`)
+    this.#lines.add([{ partition, offset }])
   }
 }
 
