@@ -24,7 +24,8 @@ export async function readiness(config: CollectorConfig, conditions: Conditions,
     ready: look.isOpen && reasons.every(({ part }) => part === STANDBY || part.endsWith('/holes')),
     role: isStandby ? 'standby' : 'active',
     reasons: !look.isOpen && reasons.length === 0 ? [{ part: 'buffer', code: null, reason: 'opening', since: new Date().toISOString() }] : reasons,
-    holes: parts.flatMap(({ part, holes }) => holes.map((hole) => ({ part, ...hole }))),
+    // What another service has taken over is no longer tried, and told, under the old name.
+    holes: parts.filter(({ part }) => ofServices.includes(part)).flatMap(({ part, holes }) => holes.map((hole) => ({ part, ...hole }))),
     gaps: parts.flatMap(({ part, gaps }) => gaps.map((gap) => ({ part, ...gap }))),
   }
 }

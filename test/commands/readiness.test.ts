@@ -61,6 +61,8 @@ test('holes and gaps are told, and stop nothing', async () => {
   const hole = { from: 1, to: 2, since: 3, triedAt: 4, reason: 'HTTP 500' }
   const gap = { from: 5, to: 6, recordedAt: 7, reason: 'off for 8 days' }
   await buffer.append(unit([], { position: position({ holes: [hole], gaps: [gap] }) }))
+  // Another service has its events now, and with them the hole.
+  await buffer.append({ ...unit([], { position: position({ holes: [hole] }) }), service: 'messagesDelivered' })
   expect(await ready({ 'tap/clicksBlocked/holes': 'the API cannot serve a piece' }, buffer)).toMatchObject({
     ready: true,
     holes: [{ part: 'tap/clicksBlocked', ...hole }],
