@@ -67,7 +67,7 @@ export type StateKey =
 
 export const LAYOUT_VERSION = 1
 
-export function keyText(key: StateKey): string {
+function keyText(key: StateKey): string {
   const parts = keyParts(key).map((part) => encodeURIComponent(part))
   return [key.kind, ...parts].join('/')
 }
