@@ -2,6 +2,7 @@
 // again at the end, behind the tests' own result.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { constants, setPriority } from 'node:os'
+import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 
 const CHECKS = [
@@ -10,6 +11,8 @@ const CHECKS = [
   ['knip/bin/knip.js'],
 ] as const
 
+/** The tests start hundreds of processes of the same modules, which are compiled once. */
+const env = { ...process.env, NODE_COMPILE_CACHE: resolve('node_modules/.cache/compiled') }
 const running = new Set<ChildProcess>()
 const stop = new AbortController()
 // The terminal sends its Ctrl-C to all of them; the tests have brokers to end, which is waited for.
@@ -29,7 +32,7 @@ async function endOf(child: ChildProcess): Promise<number | null> {
 
 /** What it has found; empty where that is nothing. */
 async function check([program, ...args]: (typeof CHECKS)[number]): Promise<string> {
-  const child = spawn(process.execPath, [`node_modules/${program}`, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [`node_modules/${program}`, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   // No test must get slow because of it.
   if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL)
   const [out, error, code] = await Promise.all([text(child.stdout), text(child.stderr), endOf(child)])
@@ -46,7 +49,7 @@ async function checkAll(): Promise<string> {
   return found
 }
 
-const tests = endOf(spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2)], { stdio: 'inherit' }))
+const tests = endOf(spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2)], { env, stdio: 'inherit' }))
 const [code, found] = await Promise.all([tests, checkAll()])
 if (found !== '') process.stderr.write(`\nBeside the tests:\n${found}`)
 process.exitCode = code === 0 && (found !== '' || stop.signal.aborted) ? 1 : (code ?? 1)

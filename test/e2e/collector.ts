@@ -45,7 +45,8 @@ export class Collector {
 
   /** Anything that Node calls deprecated is a failure. */
   constructor(args: readonly string[], { cwd, env = {}, node = process.execPath, cli = CLI, leaveStdout = false }: SpawnOptions = {}) {
-    this.#child = spawn(node, [cli, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env.PATH, NODE_OPTIONS: '--throw-deprecation', ...env } })
+    const { PATH, NODE_COMPILE_CACHE } = process.env
+    this.#child = spawn(node, [cli, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH, NODE_COMPILE_CACHE, NODE_OPTIONS: '--throw-deprecation', ...env } })
     for (const name of ['stdout', 'stderr'] as const) {
       if (name === 'stdout' && leaveStdout) continue
       this.#child[name]?.setEncoding('utf8').on('data', (text: string) => this.#read(name, text))
