@@ -5,20 +5,18 @@ import { makeWorld, MINUTE_MS } from './world.ts'
 const until = Date.now() - 2 * MINUTE_MS
 const FULL = { missing: [], surplus: [] }
 const FOUR = { times: 4 }
+const PATHS = [
+  ['clicksBlocked', '/v2/siem/clicks/blocked'],
+  ['clicksPermitted', '/v2/siem/clicks/permitted'],
+  ['messagesBlocked', '/v2/siem/messages/blocked'],
+  ['messagesDelivered', '/v2/siem/messages/delivered'],
+] as const
 
 describe('an API that fails', () => {
   test.each<[string, RegExp, TapFault[]]>([
     ['answers a page of HTML with 200', /HTML page instead of JSON/, [{ kind: 'html', ...FOUR }]],
     ['answers 500, 502 and 503', /the API answers 50\d/, [500, 502, 503].map((status) => ({ kind: 'status', status, body: 'try later', times: 2 }))],
-    ['answers nothing with 200', /the answer is not what the API promises/, [{ kind: 'empty', ...FOUR }]],
-    ['leaves out the array', /the answer is not what the API promises/, [{ kind: 'missing-array', ...FOUR }]],
-    ['has a text in place of the array', /the answer is not what the API promises/, [{ kind: 'array', text: '"none"', ...FOUR }]],
-    ['has an object in place of the array', /the answer is not what the API promises/, [{ kind: 'array', text: '{"id":1}', ...FOUR }]],
     ['sends more behind the end', /the answer is not what the API promises/, [{ kind: 'trailing', text: '{}', ...FOUR }]],
-    ['cuts the body short of its length', /the answer (failed|is not)/, [{ kind: 'truncate', afterBytes: 0.5, framing: 'length', ...FOUR }]],
-    ['ends a chunked body without its last chunk', /the answer (failed|is not)/, [{ kind: 'truncate', afterBytes: 0.7, framing: 'chunked', ...FOUR }]],
-    ['closes a body of no told length too early', /the answer (failed|is not)/, [{ kind: 'truncate', afterBytes: 0.3, framing: 'close', ...FOUR }]],
-    ['ends the JSON in the middle', /the answer (failed|is not)/, [{ kind: 'truncate', afterBytes: 0.9, framing: 'ended', ...FOUR }]],
     ['resets connections', /the answer failed|cannot reach/, [{ kind: 'reset', afterBytes: 0, times: 2 }, { kind: 'reset', afterBytes: 0.6, ...FOUR }]],
     ['drips', /up to date/, [{ kind: 'drip', bytes: 20_000, everyMs: 10, ...FOUR }]],
   ])('that %s is asked again until all is there, and nothing comes twice', async (_, message, faults) => {
@@ -27,6 +25,29 @@ describe('an API that fails', () => {
     const { code, stdout } = await world.run(['run', '--once'])
     expect(code).toBe(0)
     expect(stdout).toMatch(message)
+    expect(world.model.faults.list()).toEqual([])
+    expect(world.compare()).toMatchObject(FULL)
+  })
+
+  test.each<[string, RegExp, readonly [TapFault, TapFault, TapFault, TapFault]]>([
+    ['is empty, without the array, or has a text or an object in its place', /the answer is not what the API promises/, [
+      { kind: 'empty' },
+      { kind: 'missing-array' },
+      { kind: 'array', text: '"none"' },
+      { kind: 'array', text: '{"id":1}' },
+    ]],
+    ['ends too early, short of its length, without its last chunk, without either, or in the middle of the JSON', /the answer (failed|is not)/, [
+      { kind: 'truncate', afterBytes: 0.5, framing: 'length' },
+      { kind: 'truncate', afterBytes: 0.7, framing: 'chunked' },
+      { kind: 'truncate', afterBytes: 0.3, framing: 'close' },
+      { kind: 'truncate', afterBytes: 0.9, framing: 'ended' },
+    ]],
+  ])('whose answer %s, another way to each service, is asked again until all is there, and nothing comes twice', async (_, message, faults) => {
+    const world = await makeWorld({ traffic: { until } })
+    for (const [index, fault] of faults.entries()) world.model.faults.set({ ...fault, path: PATHS[index]?.[1] ?? '', times: 2 })
+    const collector = world.start(['run', '--once'])
+    expect(await collector.end()).toMatchObject({ code: 0 })
+    for (const [service] of PATHS) expect(collector.log.filter((entry) => entry.service === service && message.test(entry.msg)), service).not.toEqual([])
     expect(world.model.faults.list()).toEqual([])
     expect(world.compare()).toMatchObject(FULL)
   })
