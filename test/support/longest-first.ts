@@ -4,7 +4,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 /** Whose files take half a minute and more, each. */
 const LONG = ['test/chaos/', 'test/e2e/', 'test/kafka/', 'test/integration/', 'test/buffers/move/']
 /** Whose files take ten seconds and more. */
-const MIDDLING = ['test/buffers/', 'test/sinks/', 'test/page/', 'test/packaging/', 'test/fuzz/', 'test/soak/', 'test/commands/', 'test/security/']
+const MIDDLING = ['test/buffers/', 'test/sources/', 'test/sinks/', 'test/page/', 'test/packaging/', 'test/fuzz/', 'test/soak/', 'test/commands/', 'test/security/']
 
 /**
  * The folders whose files take long come first, so that no core is without work at the end of a run. vitest knows durations by itself, but from the runs before,
