@@ -77,8 +77,8 @@ export async function runCollector(options: CollectorOptions): Promise<void> {
       if (metrics === null) return
       const startedAt = clock.now()
       const scrubber = scrubberFor(config)
-      const state = async (): Promise<string> => scrubber.scrubJson(JSON.stringify(await pageState({ config, conditions, look, hours, startedAt, now: clock.now() })))
-      open.http = await startHealthServer({ host, isHostGiven, port, token, log, metrics, state, readiness: () => readiness(config, conditions, look) })
+      const state = async (): Promise<string> => scrubber.scrubJson(JSON.stringify(await pageState({ config, conditions, look, hours, scrubber, startedAt, now: clock.now() })))
+      open.http = await startHealthServer({ host, isHostGiven, port, token, log, metrics, state, readiness: () => readiness(config, conditions, look, scrubber) })
       if (open.http.port !== null) onServing?.(open.http.port)
     }
     let serving: Promise<void> | null = null

@@ -10,6 +10,7 @@ import { LettersToRetry, whyNoRetry } from '../pipeline/retry-letters.ts'
 import { createOutput } from './components.ts'
 import { EXIT } from './exit.ts'
 import { stopsOnSignals, type Stops } from './signals.ts'
+import { scrubberFor } from './load.ts'
 import { tellTrouble } from './tell.ts'
 
 /** An output that is not there by then gets nothing: a person waits. Once it has taken something, it is tried until the stop. */
@@ -87,7 +88,7 @@ async function retry(
       await sink.check(AbortSignal.any([stop, AbortSignal.timeout(REACHED_WITHIN_MS)]))
     } catch (error) {
       if (isBug(error)) throw error
-      tellTrouble(`${name}: cannot be reached, so that nothing was sent and all ${ids.length} are kept: ${describeError(error)}`, { code: 'RetryOutputUnreachable', err: error })
+      tellTrouble(`${name}: cannot be reached, so that nothing was sent and all ${ids.length} are kept: ${scrubberFor(collector).scrub(describeError(error))}`, { code: 'RetryOutputUnreachable', err: error })
       return false
     }
     await deliver({

@@ -4,6 +4,7 @@ import { label } from '../pipeline/codes.ts'
 import { isBelow, type Condition, type Conditions } from '../pipeline/conditions.ts'
 import { SECOND_MS } from '../pipeline/time.ts'
 import type { HourlyEvents } from '../telemetry/hourly-events.ts'
+import type { SecretScrubber } from '../telemetry/secrets.ts'
 import type { BufferLook } from './look.ts'
 import { readiness } from './readiness.ts'
 import { certificatesOf } from './readings.ts'
@@ -17,15 +18,16 @@ export interface PageStateOptions {
   readonly conditions: Conditions
   readonly look: BufferLook
   readonly hours: HourlyEvents
+  readonly scrubber: SecretScrubber
   /** Epoch milliseconds. */
   readonly startedAt: number
   readonly now: number
 }
 
 /** What the status page shows: what `status` tells, why parts wait, and what only the running process knows. Where the buffer does not answer, its last answer. */
-export async function pageState({ config, conditions, look, hours, startedAt, now }: PageStateOptions) {
+export async function pageState({ config, conditions, look, hours, scrubber, startedAt, now }: PageStateOptions) {
   // It takes the look that is also meant here.
-  const { ready, role, reasons } = await readiness(config, conditions, look)
+  const { ready, role, reasons } = await readiness(config, conditions, look, scrubber)
   const report = reportOf(config, look.latest ?? NOTHING_READ, now)
   const expiries = new Map((await certificatesOf(config)).map(({ labels, value }) => [labels.output, value * SECOND_MS]))
   return {

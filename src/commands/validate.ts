@@ -14,7 +14,7 @@ import { isToBeMoved, openQuotaLog, readBuffer } from './buffer.ts'
 import { createOutput } from './components.ts'
 import { EXIT } from './exit.ts'
 import { loadPlugIns } from './plug-ins.ts'
-import { load, loggerFor, type ConfigOption } from './load.ts'
+import { load, loggerFor, scrubberFor, type ConfigOption } from './load.ts'
 
 /** `validate`: everything that can be known before a start; with `--connect` also that both remote sides accept us. Writes no events. */
 export async function validate(options: ConfigOption & { readonly connect?: true }): Promise<number> {
@@ -63,13 +63,15 @@ async function connect(config: CollectorConfig): Promise<number> {
   const log = loggerFor(config, 2)
   const signal = AbortSignal.timeout(60_000)
   const results: boolean[] = []
+  // What a plug-in throws may name what it was given.
+  const scrubber = scrubberFor(config)
   const tryOne: TryOne = async (what, code, attempt) => {
     try {
       await attempt()
       process.stdout.write(`ok       ${what}\n`)
       results.push(true)
     } catch (error) {
-      process.stdout.write(`failed   ${what}: ${withCode(describeError(error), { code, err: error })}\n`)
+      process.stdout.write(`failed   ${what}: ${scrubber.scrub(withCode(describeError(error), { code, err: error }))}\n`)
       results.push(false)
     }
   }

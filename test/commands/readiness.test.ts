@@ -5,6 +5,7 @@ import type { EventBuffer } from '../../src/pipeline/buffer.ts'
 import { Conditions } from '../../src/pipeline/conditions.ts'
 import { RetryableError } from '../../src/pipeline/errors.ts'
 import { STANDBY } from '../../src/pipeline/supervisor.ts'
+import { SecretScrubber } from '../../src/telemetry/secrets.ts'
 import { inputConfig, serviceConfig } from '../support/tap-simulation.ts'
 import { openBuffer, position, temporaryFolder, unit } from '../pipeline/support.ts'
 import { collectorConfig } from './support.ts'
@@ -13,11 +14,14 @@ const config = collectorConfig({
   inputs: [inputConfig({ name: 'tap', services: [serviceConfig('clicksBlocked'), serviceConfig('messagesBlocked')] })],
 })
 
+const scrubber = new SecretScrubber()
+scrubber.add('a-secret')
+
 async function ready(conditions: Readonly<Record<string, string>>, buffer?: EventBuffer | null) {
   const all = new Conditions(() => 0)
   for (const [part, reason] of Object.entries(conditions)) all.set(part, reason, { code: 'DeliveryFailed' })
   const looked = buffer === undefined ? await openBuffer(await temporaryFolder()) : buffer
-  const state = await readiness(config, all, new BufferLook(() => looked))
+  const state = await readiness(config, all, new BufferLook(() => looked), scrubber)
   return { ...state, reasons: state.reasons.map(({ part, reason }) => `${part}: ${reason}`) }
 }
 
@@ -33,12 +37,16 @@ test('a reason has the code that its line of the log has, the code of its cause 
   all.set('devo_1', 'refused', { code: 'DeliveryFailed', err: new RetryableError('x', { cause: new RetryableError('y', { code: 'PeerReset' }) }) })
   all.set('devo_2', 'unknown', { code: 'DeliveryFailed', err: new Error('of a library') })
   all.set('devo_3', 'connecting', { code: null })
-  const { reasons } = await readiness(config, all, new BufferLook(() => null))
+  const { reasons } = await readiness(config, all, new BufferLook(() => null), scrubber)
   expect(reasons.map(({ part, code }) => [part, code])).toEqual([
     ['devo_1', 'PeerReset [CODE:0801]'],
     ['devo_2', 'DeliveryFailed [CODE:0700]'],
     ['devo_3', null],
   ])
+})
+
+test('a reason that names a secret leaves without it', async () => {
+  expect(await ready({ own: 'no login with a-secret' })).toMatchObject({ reasons: ['own: no login with [secret]'] })
 })
 
 test('whoever stands by is ready, whatever its services waited for before', async () => {
