@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, rmdir, statfs, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -32,7 +32,9 @@ describeOwnBroker('a broker that is away', () => {
   })
   afterAll(async () => {
     await broker.dispose()
-    if (disk !== null) spawnSync('umount', ['-l', disk])
+    if (disk === null) return
+    spawnSync('umount', ['-l', disk])
+    await rmdir(disk)
   })
 
   /** Its disk is full, of which it dies; where it has none of its own, it is killed. Resolves when it is gone. */
@@ -123,7 +125,9 @@ describeOwnBroker('a broker that is away', () => {
 
 async function mountDisk(): Promise<string | null> {
   const folder = await mkdtemp(join(tmpdir(), 'tap-kafka-disk-'))
-  return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MB}m`, 'tmpfs', folder]).status === 0 ? folder : null
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MB}m`, 'tmpfs', folder]).status === 0) return folder
+  await rmdir(folder)
+  return null
 }
 
 function isRunning(pid: number | null): boolean {
