@@ -9,8 +9,8 @@ import { describeError, isBug } from '../pipeline/errors.ts'
 import { LettersToRetry, whyNoRetry } from '../pipeline/retry-letters.ts'
 import { createOutput } from './components.ts'
 import { EXIT } from './exit.ts'
-import { stopsOnSignals, type Stops } from './signals.ts'
 import { scrubberFor } from './load.ts'
+import { stopsOnSignals, type Stops } from './signals.ts'
 import { tellTrouble } from './tell.ts'
 
 /** An output that is not there by then gets nothing: a person waits. Once it has taken something, it is tried until the stop. */
