@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import net, { type Socket } from 'node:net'
 import tls from 'node:tls'
 import { type Clock, systemClock } from '../pipeline/clock.ts'
@@ -7,17 +6,13 @@ import { type DevoBehaviour, behaviours } from './devo-behaviours.ts'
 import { DevoConnection } from './devo-connection.ts'
 import { SocketPeer } from './devo-peer.ts'
 import { DevoTally, type TallyOptions } from './devo-tally.ts'
-import { Watchers } from './watchers.ts'
+import { LoopbackServer, type LoopbackServerOptions } from './loopback-server.ts'
 
-export interface DevoReceiverOptions extends TallyOptions {
+export interface DevoReceiverOptions extends TallyOptions, LoopbackServerOptions {
   /** The server's certificate and key. Null: plain TCP, as a Devo relay takes it. */
   readonly certificate: Pick<Issued, 'chainPem' | 'keyPem'> | null
   /** PEM of the authority whose client certificates are accepted; of no use without TLS. */
   readonly clientAuthority?: string
-  /** Default 127.0.0.1. */
-  readonly host?: string
-  /** Default 0: any free one. */
-  readonly port?: number
   readonly minVersion?: tls.SecureVersion
   readonly maxVersion?: tls.SecureVersion
   /** Of every connection, or chosen for each: the first one has number 1. Default: healthy. */
@@ -32,7 +27,7 @@ const HANDSHAKE_TIMEOUT_MS = 10_000
  * end of its own side after the client's. Only lines that were read whole count. It can also be made to fail in every way that was met
  * (see `behaviours`), for all connections from now on or for the next ones, while it runs.
  */
-export class DevoReceiver {
+export class DevoReceiver extends LoopbackServer {
   /** For connections from now on. */
   behaviour: DevoBehaviour | ((connection: number) => DevoBehaviour)
   /** What was received, of all connections. */
@@ -53,47 +48,36 @@ export class DevoReceiver {
   }
   readonly #options: DevoReceiverOptions
   readonly #clock: Clock
-  readonly #server: net.Server
-  readonly #sockets = new Map<string, Socket>()
+  protected readonly server: net.Server
   readonly #open = new Map<DevoConnection, number>()
   readonly #next: DevoBehaviour[] = []
   readonly #nextWithData: DevoBehaviour[] = []
-  readonly #watchers = new Watchers()
-  #port = 0
 
   constructor(options: DevoReceiverOptions) {
+    super('receiver', options)
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.behaviour = options.behaviour ?? behaviours.healthy()
     this.tally = new DevoTally(options)
     const { certificate, clientAuthority } = options
     // Half-open: it is the behaviour that ends our side.
-    this.#server = certificate === null
+    this.server = certificate === null
       ? net.createServer({ allowHalfOpen: true })
       : tls.createServer({
         ...this.#context(certificate, clientAuthority),
         requestCert: true, rejectUnauthorized: true, allowHalfOpen: true, handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       })
-    this.#server.on('connection', (socket: Socket) => {
-      this.#accept(socket)
+    this.watch()
+    this.server.on('connection', (socket: Socket) => {
+      this.connections.accepted += 1
+      this.watchers.look()
       if (certificate === null) this.#serve(socket)
     })
-    this.#server.on('secureConnection', (socket: Socket) => this.#serve(socket))
-    this.#server.on('tlsClientError', () => {
+    this.server.on('secureConnection', (socket: Socket) => this.#serve(socket))
+    this.server.on('tlsClientError', () => {
       this.connections.refused += 1
-      this.#watchers.look()
+      this.watchers.look()
     })
-  }
-
-  /** Listens; an error of `listen` (port in use) is thrown. Returns this. */
-  async start(): Promise<this> {
-    await this.#listen(this.#options.port ?? 0)
-    return this
-  }
-
-  /** 0 before the start. Stays the same while connections are refused. */
-  get port(): number {
-    return this.#port
   }
 
   get events(): number {
@@ -126,39 +110,7 @@ export class DevoReceiver {
 
   /** Another server certificate (and client authority) from the next connection on. */
   useCertificate(certificate: Pick<Issued, 'chainPem' | 'keyPem'>, clientAuthority = this.#options.clientAuthority): void {
-    if (this.#server instanceof tls.Server) this.#server.setSecureContext(this.#context(certificate, clientAuthority))
-  }
-
-  /** Closes the listening socket: new connections get ECONNREFUSED, open ones go on. */
-  refuseConnections(): void {
-    if (this.#server.listening) this.#server.close()
-  }
-
-  /** Listens again, on the same port. */
-  async acceptConnections(): Promise<void> {
-    if (!this.#server.listening) await this.#listen(this.#port)
-  }
-
-  /** Resolves as soon as the condition holds; it is asked after everything that happens here. Rejects when the receiver is stopped first. */
-  until(condition: () => boolean): Promise<void> {
-    return this.#watchers.until(condition)
-  }
-
-  /** Destroys everything. Safe at any time, also twice. */
-  async stop(): Promise<void> {
-    const closed = [...this.#sockets.values()].map(async (socket) => new Promise((resolve) => socket.once('close', resolve)))
-    if (this.#server.listening) closed.push(new Promise((resolve) => this.#server.once('close', resolve)))
-    this.refuseConnections()
-    for (const socket of this.#sockets.values()) socket.destroy()
-    this.#watchers.end(new Error('the receiver was stopped'))
-    await Promise.all(closed)
-  }
-
-  async #listen(port: number): Promise<void> {
-    this.#server.listen(port, this.#options.host ?? '127.0.0.1')
-    await once(this.#server, 'listening')
-    const address = this.#server.address()
-    if (address !== null && typeof address === 'object') this.#port = address.port
+    if (this.server instanceof tls.Server) this.server.setSecureContext(this.#context(certificate, clientAuthority))
   }
 
   #context(certificate: Pick<Issued, 'chainPem' | 'keyPem'>, clientAuthority?: string): tls.SecureContextOptions {
@@ -166,20 +118,9 @@ export class DevoReceiver {
     return { key: certificate.keyPem, cert: certificate.chainPem, ...(clientAuthority !== undefined && { ca: clientAuthority }), minVersion, maxVersion }
   }
 
-  #accept(socket: Socket): void {
-    this.connections.accepted += 1
-    const peer = peerOf(socket)
-    this.#sockets.set(peer, socket)
-    socket.on('error', () => socket.destroy())
-    socket.on('close', () => {
-      if (this.#sockets.get(peer) === socket) this.#sockets.delete(peer)
-    })
-    this.#watchers.look()
-  }
-
   /** A connection behind its handshake. */
   #serve(socket: Socket): void {
-    const tcp = this.#sockets.get(peerOf(socket))
+    const tcp = this.tcpOf(socket)
     if (tcp === undefined) {
       socket.destroy()
       return
@@ -194,18 +135,14 @@ export class DevoReceiver {
         this.connections.withData += 1
         return this.#nextWithData.shift() ?? null
       },
-      changed: () => this.#watchers.look(),
+      changed: () => this.watchers.look(),
     })
     this.#open.set(connection, number)
     socket.on('close', () => {
       this.#open.delete(connection)
       this.unfinishedBytes += connection.unfinishedBytes
-      this.#watchers.look()
+      this.watchers.look()
     })
-    this.#watchers.look()
+    this.watchers.look()
   }
-}
-
-function peerOf(socket: Socket): string {
-  return `${socket.remoteAddress ?? ''} ${socket.remotePort ?? ''}`
 }
