@@ -7,6 +7,8 @@ import type { Output } from '../pipeline/supervisor.ts'
 import type { Sink } from '../pipeline/sink.ts'
 import type { Transform } from '../pipeline/transform.ts'
 import { kindsOf, TAP_SERVICES, TAP_TABLES } from '../sources/proofpoint-tap/services.ts'
+import { scrubbedOutput } from '../telemetry/scrubbed-output.ts'
+import { SecretScrubber } from '../telemetry/secrets.ts'
 import { onlyServices } from '../transforms/services.ts'
 
 /** Where a service's events go in Devo. Events of a service that is no longer configured keep the service's own table. */
@@ -48,7 +50,7 @@ export async function createOutput(output: OutputConfig, config: CollectorConfig
   const context: SinkContext = { ...dependencies, name: output.name, hostName: hostname(), tagOf: tagger(config) }
   const transforms: Transform[] = output.services === null ? [] : [onlyServices(subsetOf(output.services, config))]
   for (const transform of output.transforms) transforms.push(await createTransform(transform, context))
-  return {
+  const made: Output = {
     name: output.name,
     transforms,
     sink: await createSink(output, context),
@@ -57,11 +59,18 @@ export async function createOutput(output: OutputConfig, config: CollectorConfig
     maxShipmentBytes: output.maxShipmentBytes,
     startFrom: output.startFrom,
   }
+  const scrubber = new SecretScrubber()
+  for (const secret of secretsOfOutput(output)) scrubber.add(secret)
+  return scrubbedOutput(made, scrubber)
 }
 
 /** What of the outputs' configuration may never stand in the log. */
 export function secretsOfOutputs({ outputs }: CollectorConfig): readonly string[] {
-  return outputs.flatMap((output) => [...secretsOf(output), ...output.transforms.flatMap(secretsOfTransform)])
+  return outputs.flatMap(secretsOfOutput)
+}
+
+function secretsOfOutput(output: OutputConfig): readonly string[] {
+  return [...secretsOf(output), ...output.transforms.flatMap(secretsOfTransform)]
 }
 
 function createTransform<K extends TransformTypeName>({ type, config }: TransformConfig<K>, context: SinkContext): Transform | Promise<Transform> {

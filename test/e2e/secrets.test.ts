@@ -8,6 +8,8 @@ const OWN_KEY = 'key-of-an-own-sink'
 /** Says what it must not say, as libraries do. */
 const TALKATIVE = `export const createSink = (config) => ({ maxShipmentsInFlight: 1, async check() { throw new Error('no login with ' + config.key) }, async close() {}, ship() {} })`
 
+const REFUSING = `export const createSink = (config) => ({ maxShipmentsInFlight: 1, async check() {}, async close() {}, ship: ({ reject }) => async (batches) => { for await (const batch of batches) reject(batch, 0, 'refused with ' + config.key) } })`
+
 /** Everything that is written below the folder, as bytes. */
 async function filesBelow(folder: string): Promise<Buffer[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
@@ -23,7 +25,9 @@ test('no secret is in anything that a run writes, at debug level and with failur
   const until = Date.now() - 2 * MINUTE_MS
   const world = await makeWorld({ traffic: { until }, configure: ({ globals }) => Object.assign(globals, { debug: true, http: { enabled: true, port: 0, token: TOKEN } }) })
   await writeFile(join(world.dir, 'talkative.mjs'), TALKATIVE)
-  await world.configure(({ outputs }) => Object.assign(outputs, { own: { type: './talkative.mjs', config: { key: '${OWN_KEY}' } } }))
+  await writeFile(join(world.dir, 'refusing.mjs'), REFUSING)
+  const config = { key: '${OWN_KEY}' }
+  await world.configure(({ outputs }) => Object.assign(outputs, { own: { type: './talkative.mjs', config }, refusing: { type: './refusing.mjs', config } }))
   const env = { OWN_KEY }
   const forms = formsOf(world)
   const keyLine = (await readFile(join(world.dir, 'certs', 'me.key'), 'utf8')).split('\n')[1] ?? ''
@@ -36,6 +40,7 @@ test('no secret is in anything that a run writes, at debug level and with failur
   world.receiver.refuseConnections()
   const collector = world.start(['run'], { env })
   await collector.logged('no login with')
+  await collector.logged('refused with')
   await collector.logged('ECONNREFUSED')
   await collector.logged('(401)')
   const port = await collector.httpPort()
@@ -46,6 +51,7 @@ test('no secret is in anything that a run writes, at debug level and with failur
   await world.receiver.until(() => world.receiver.events > 0)
   const ended = await collector.stop()
   const written = [...pages, ...[...others, ended].flatMap(({ stdout, stderr }) => [stdout, stderr])].map((text) => Buffer.from(text))
+  expect(others.at(-1)?.stdout).toContain('refused with [secret]')
   expect(ended.stdout).toContain('you sent Authorization')
   for (const text of [...written, ...(await filesBelow(world.stateDir))]) for (const secret of forms) expect(text.includes(secret), `${secret} is in\n${text.toString().slice(0, 2_000)}`).toBe(false)
 })

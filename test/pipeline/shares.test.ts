@@ -136,7 +136,7 @@ test('a share that cannot be had now is a condition of its output, told once and
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
   await superviseWith({ buffer, outputs: [{ ...outputTo('waiting', waiting), startFrom: 'oldest' }, outputTo('healthy', healthy)], conditions, log })
   expect([healthy.arrived, waiting.arrived]).toEqual([['a'], ['a']])
-  expect(listed.slice(0, 2)).toEqual([[], [{ part: 'waiting/buffer', reason: 'no broker answers', since: 0 }]])
+  expect(listed.slice(0, 2)).toEqual([[], [{ part: 'waiting/buffer', code: 'OutputWaitsForBuffer', reason: 'no broker answers', since: 0 }]])
   expect(conditions.list()).toEqual([])
   expect(lines.filter((line) => line.includes('Output waiting waits for the buffer: no broker answers'))).toHaveLength(1)
   expect(lines.filter((line) => line.includes('Output waiting has the buffer again'))).toHaveLength(1)
